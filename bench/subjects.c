@@ -1,0 +1,180 @@
+/* What is measured: the library's calls, and beside them the peers'. */
+#include "bench.h"
+
+#include <cachify/cachify.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define KEYS 1000
+
+static cachify_t *instance;
+static char segment[64];
+static char keys[KEYS][24];
+static const cachify_lock_t hot = {.key = "order-12345"};
+static const cachify_lock_t hot_wait = {.key = "order-12345", .wait = true};
+static cachify_lease_t taken;
+
+static void must(cachify_status_t got, cachify_status_t expected)
+{
+    if (got == expected)
+        return;
+    fprintf(stderr, "bench: %s; expected %s: %s\n", cachify_strerror(got),
+            cachify_strerror(expected), cachify_last_error());
+    subjects_close();
+    exit(1);
+}
+
+bool subjects_open(void)
+{
+    snprintf(segment, sizeof segment, "/dev/shm/cachify-bench-%d", (int)getpid());
+    cachify_config_t config = {.path = segment};
+    if (cachify_open(&config, &instance) != CACHIFY_OK) {
+        fprintf(stderr, "bench: %s\n", cachify_last_error());
+        return false;
+    }
+    for (int i = 0; i < KEYS; i++)
+        snprintf(keys[i], sizeof keys[i], "order-%d", i);
+    return peers_open();
+}
+
+void subjects_close(void)
+{
+    peers_close();
+    unlink(segment);
+}
+
+static double pair_on(cachify_t *on, long n)
+{
+    cachify_lease_t lease;
+    uint64_t begin = now_ns();
+    for (long i = 0; i < n; i++) {
+        must(cachify_acquire(on, &hot, &lease), CACHIFY_OK);
+        must(cachify_release(&lease), CACHIFY_OK);
+    }
+    return (double)(now_ns() - begin) / (double)n;
+}
+
+static double pair(long n)
+{
+    return pair_on(instance, n);
+}
+
+/* The same through the global instance, whose pointer RCU guards. */
+static double pair_global(long n)
+{
+    cachify_config_t config = {.path = segment};
+    must(cachify_init(&config), CACHIFY_OK);
+    double ns = pair_on(NULL, n);
+    must(cachify_shutdown(), CACHIFY_OK);
+    return ns;
+}
+
+static double pair_random_keys(long n)
+{
+    cachify_lease_t lease;
+    uint32_t random = 1;
+    uint64_t begin = now_ns();
+    for (long i = 0; i < n; i++) {
+        random = random * 1664525u + 1013904223u;
+        cachify_lock_t lock = {.key = keys[(random >> 16) % KEYS]};
+        must(cachify_acquire(instance, &lock, &lease), CACHIFY_OK);
+        must(cachify_release(&lease), CACHIFY_OK);
+    }
+    return (double)(now_ns() - begin) / (double)n;
+}
+
+static double busy_nowait(long n)
+{
+    cachify_lease_t lease, other;
+    must(cachify_acquire(instance, &hot, &lease), CACHIFY_OK);
+    uint64_t begin = now_ns();
+    for (long i = 0; i < n; i++)
+        must(cachify_acquire(instance, &hot, &other), CACHIFY_LOCKED);
+    double ns = (double)(now_ns() - begin) / (double)n;
+    must(cachify_release(&lease), CACHIFY_OK);
+    return ns;
+}
+
+static double is_locked(long n)
+{
+    bool locked;
+    uint64_t begin = now_ns();
+    for (long i = 0; i < n; i++)
+        must(cachify_is_locked(instance, hot.key, &locked), CACHIFY_OK);
+    return (double)(now_ns() - begin) / (double)n;
+}
+
+static double extend(long n)
+{
+    cachify_lease_t lease;
+    must(cachify_acquire(instance, &hot, &lease), CACHIFY_OK);
+    uint64_t begin = now_ns();
+    for (long i = 0; i < n; i++)
+        must(cachify_extend(&lease, 30000), CACHIFY_OK);
+    double ns = (double)(now_ns() - begin) / (double)n;
+    must(cachify_release(&lease), CACHIFY_OK);
+    return ns;
+}
+
+static double still_held(long n)
+{
+    cachify_lease_t lease;
+    bool held = true;
+    must(cachify_acquire(instance, &hot, &lease), CACHIFY_OK);
+    uint64_t begin = now_ns();
+    for (long i = 0; i < n; i++)
+        held = held && cachify_lease_held(&lease);
+    double ns = (double)(now_ns() - begin) / (double)n;
+    must(held ? CACHIFY_OK : CACHIFY_LOST, CACHIFY_OK);
+    must(cachify_release(&lease), CACHIFY_OK);
+    return ns;
+}
+
+static void take(void)
+{
+    must(cachify_acquire(instance, &hot_wait, &taken), CACHIFY_OK);
+}
+
+static void give(void)
+{
+    must(cachify_release(&taken), CACHIFY_OK);
+}
+
+static void step(void)
+{
+    take();
+    give();
+}
+
+static double contended(long n)
+{
+    return in_two_processes(step, n);
+}
+
+static double handoff(long n)
+{
+    return hand_over(take, give, n);
+}
+
+struct subject subjects[] = {
+    {.bench_case = "pair_uncontended", .name = "cachify", .run = pair, .n = 500000},
+    {.bench_case = "pair_uncontended", .name = "robust_mutex", .run = robust_pair, .n = 1000000},
+    {.bench_case = "pair_uncontended", .name = "flock", .run = flock_pair, .n = 50000},
+    {.bench_case = "pair_global", .name = "cachify", .run = pair_global, .n = 500000},
+    {.bench_case = "pair_random_keys", .name = "cachify", .run = pair_random_keys, .n = 300000},
+    {.bench_case = "busy_nowait", .name = "cachify", .run = busy_nowait, .n = 300000},
+    {.bench_case = "is_locked", .name = "cachify", .run = is_locked, .n = 300000},
+    {.bench_case = "extend", .name = "cachify", .run = extend, .n = 200000},
+    {.bench_case = "lease_held", .name = "cachify", .run = still_held, .n = 300000},
+    {.bench_case = "contended_2", .name = "cachify", .run = contended, .n = 150},
+    {.bench_case = "contended_2", .name = "robust_mutex", .run = robust_contended, .n = 150},
+    {.bench_case = "contended_2", .name = "flock", .run = flock_contended, .n = 150},
+    {.bench_case = "release_to_waiter", .name = "cachify", .run = handoff, .n = 20},
+    {.bench_case = "release_to_waiter", .name = "robust_mutex", .run = robust_handoff, .n = 20},
+    {.bench_case = "release_to_waiter", .name = "flock", .run = flock_handoff, .n = 20},
+};
+
+const unsigned subject_count = sizeof subjects / sizeof subjects[0];

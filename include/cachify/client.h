@@ -1,0 +1,103 @@
+/* The client contract: the store behind the locks.
+ *
+ * A client keeps values under keys for a time, and can set one only if there is none.
+ * The shared-memory client is the default; a user's own is given in
+ * cachify_config_t.client.  The struct is copied by cachify_open; `self` must live until
+ * `destroy` is called, which happens once, when the instance and its last lease are gone.
+ *
+ * Calls come from any thread at once, and never for a key that is empty, has a NUL byte
+ * or exceeds key_max.  Times are milliseconds, CACHIFY_NEVER for none; clients refuse
+ * nothing that is in range.  No call may leave by longjmp or exception.
+ */
+#ifndef CACHIFY_CLIENT_H
+#define CACHIFY_CLIENT_H
+
+#include <cachify/cachify.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What to acquire, or set. */
+typedef struct cachify_request {
+    const char *key; /* with its prefix; zero-padded to a multiple of 8 bytes */
+    uint32_t key_len;
+    uint32_t value_len;
+    const void *value;
+    int64_t exp_ms;
+    bool same_key; /* as in this caller's last request: what was derived from it still holds */
+} cachify_request_t;
+
+/* What a client keeps of one acquisition: part of the caller's lease. */
+typedef struct cachify_grant {
+    uint64_t token; /* strictly increasing for a key; 0 if the client has none */
+    uint64_t previous_token;
+    int64_t previous_pid;
+    uint32_t how; /* cachify_how_t */
+    uint32_t reserved;
+    uint64_t store[6]; /* the client's own */
+} cachify_grant_t;
+
+/* A thread of this process, as one instance knows it. */
+typedef struct cachify_caller {
+    uint32_t serial;       /* of the thread, from 1; never used again in this process */
+    uint32_t thread_id;    /* the kernel's */
+    uint64_t store[6];     /* the client's own, zero at first */
+    cachify_info_t holder; /* who holds the lock: filled with a LOCKED answer */
+    bool holder_is_self;   /* this very thread, with a lease that never expires */
+} cachify_caller_t;
+
+/* A failure's details: clients report what was asked and what was found through this
+ * (printf's format); the text becomes cachify_last_error().  Returns status. */
+CACHIFY_API cachify_status_t cachify_report(cachify_status_t status, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+
+struct cachify_client {
+    uint32_t size;    /* sizeof(cachify_client_t) */
+    uint32_t key_max; /* bytes; 0: 4096 */
+    uint32_t value_max;
+    uint32_t reserved;
+    void *self;
+
+    /* The store.  set with nx: exactly one of any number of concurrent callers succeeds
+     * (OK), the others get LOCKED; without: overwrites, and so ends another's lease.
+     * get: *len is room on entry, the value's length on return; LOST if there is none.
+     * del: OK whether there was one or not; wakes waiters. */
+    cachify_status_t (*set)(void *self, cachify_caller_t *, const cachify_request_t *, bool nx);
+    cachify_status_t (*get)(void *self, cachify_caller_t *, const char *key, uint32_t key_len,
+                            void *value, uint32_t *len);
+    cachify_status_t (*del)(void *self, cachify_caller_t *, const char *key, uint32_t key_len);
+
+    /* Owner-checked operations, each one atomic step.  acquire: OK, with the whole grant
+     * filled, or LOCKED, with caller->holder filled and the grant untouched.  release, extend: OK or LOST.  A grant may be released by one
+     * thread while another extends it. */
+    cachify_status_t (*acquire)(void *self, cachify_caller_t *, const cachify_request_t *,
+                                cachify_grant_t *);
+    cachify_status_t (*release)(void *self, cachify_caller_t *, cachify_grant_t *);
+    cachify_status_t (*extend)(void *self, cachify_caller_t *, cachify_grant_t *, int64_t exp_ms);
+    /* Still mine?  Nanoseconds left, 0 if not, CACHIFY_NEVER. */
+    int64_t (*remaining_ns)(void *self, const cachify_grant_t *);
+    /* Sleep until the key may have come free, at most for max_ns.  May return early. */
+    cachify_status_t (*wait)(void *self, cachify_caller_t *, const cachify_request_t *,
+                             int64_t max_ns);
+    cachify_status_t (*query)(void *self, cachify_caller_t *, const char *key, uint32_t key_len,
+                              cachify_info_t *);
+    /* Whether query would find it held, for less; may be NULL. */
+    cachify_status_t (*is_locked)(void *self, cachify_caller_t *, const char *key, uint32_t key_len,
+                                  bool *locked);
+
+    /* A thread is about to make its first call (also each thread of a forked child), or
+     * has made its last.  May be NULL. */
+    cachify_status_t (*enter)(void *self, cachify_caller_t *);
+    void (*leave)(void *self, cachify_caller_t *);
+    void (*destroy)(void *self);
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

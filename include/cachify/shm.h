@@ -1,0 +1,87 @@
+/* The segment itself, for tools that look and do not lock.
+ *
+ * A view maps the file read-only, registers nothing, takes no lock and changes nothing;
+ * it works on another user's segment that may be read, under full load, and on a copy
+ * (no process lives in a copy: its leases that have not expired are OWNER_DEAD).
+ * What it lists is each time one consistent lease, the list as a whole is not one moment.
+ * A lock that moves during the listing may be listed twice or not at all.
+ * Any thread may use a view, several at once, and a forked child too; close it once.
+ */
+#ifndef CACHIFY_SHM_H
+#define CACHIFY_SHM_H
+
+#include <cachify/cachify.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cachify_shm_view cachify_shm_view_t;
+
+typedef struct cachify_shm_header {
+    uint32_t size; /* set by the caller: sizeof(cachify_shm_header_t), or 0 */
+    uint32_t version;
+    uint64_t bytes; /* of the file */
+    uint32_t max_locks;
+    uint32_t key_max;
+    uint32_t value_max;
+    uint32_t max_processes;
+    uint32_t records; /* leases it has memory for: max_locks and spares */
+    uint32_t groups;
+    int64_t age_ms;      /* since it was created, by the monotonic clock */
+    uint32_t other_boot; /* 1: of another boot; its leases are OWNER_DEAD, their times 0 */
+    uint32_t reserved;
+} cachify_shm_header_t;
+
+typedef struct cachify_shm_lease {
+    const char *key; /* key_len bytes, not NUL-terminated; valid until the callback returns */
+    uint32_t key_len;
+    cachify_info_t info; /* its state is never FREE */
+} cachify_shm_lease_t;
+
+typedef struct cachify_shm_counts {
+    uint32_t size;      /* set by the caller: sizeof(cachify_shm_counts_t), or 0 */
+    uint32_t held;      /* words that name a lease, live or not */
+    uint32_t idle;      /* words that keep a released lock warm */
+    uint32_t inserting; /* candidates */
+    uint32_t taken;     /* records in use, whatever for */
+    uint32_t processes; /* entries of living processes */
+    uint32_t waiters;
+    uint32_t overflowing;  /* groups with their overflow bit set */
+    uint32_t longest_path; /* groups on the longest probe path */
+} cachify_shm_counts_t;
+
+/* Open by name or path, both NULL: the user's own.  OK; INVALID, PERMISSION,
+ * INCOMPATIBLE, CORRUPT, NO_MEMORY, SYSTEM (ENOENT when there is none). */
+CACHIFY_API cachify_status_t cachify_shm_open(const char *name, const char *path,
+                                              cachify_shm_view_t **view);
+CACHIFY_API void cachify_shm_close(cachify_shm_view_t *view); /* NULL is fine */
+
+/* The file's path, valid until the view is closed; and its numbers.  OK; INVALID. */
+CACHIFY_API const char *cachify_shm_path(const cachify_shm_view_t *view);
+CACHIFY_API cachify_status_t cachify_shm_header(const cachify_shm_view_t *view,
+                                                cachify_shm_header_t *header);
+
+/* Call fn for every lease that is held, or was and not taken since, in no order that means
+ * anything.  A non-zero return ends the walk and is returned through *ended (NULL allowed).
+ * command is "" where the entry of a dead holder has a new process already.
+ * OK; INVALID; NO_MEMORY. */
+CACHIFY_API cachify_status_t cachify_shm_leases(const cachify_shm_view_t *view,
+                                                int (*fn)(void *context,
+                                                          const cachify_shm_lease_t *lease),
+                                                void *context, int *ended);
+
+/* Looks at every word, record and entry.  OK; INVALID; NO_MEMORY. */
+CACHIFY_API cachify_status_t cachify_shm_count(const cachify_shm_view_t *view,
+                                               cachify_shm_counts_t *counts);
+
+/* Give back what dead processes left in the instance's segment (shared-memory clients only):
+ * their leases, records, entries and waits; and expired leases.  Not needed in normal use:
+ * whoever runs short does it.  OK; NOT_INITIALIZED; INVALID (another client); GONE. */
+CACHIFY_API cachify_status_t cachify_shm_sweep(cachify_t *instance);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,214 @@
+#include "clients/client_shm.h"
+
+#include <string.h>
+
+#include "ground/fork.h"
+#include "ground/hash.h"
+#include "ground/report.h"
+#include "shm/lease.h"
+#include "shm/liveness.h"
+#include "shm/process.h"
+#include "shm/segment.h"
+#include "shm/wait.h"
+
+static cachify_status_t gone(const struct cf_mapping *m)
+{
+    return cf_report(CACHIFY_GONE,
+                     "segment %s was unlinked or replaced while in use: what it held "
+                     "excludes nobody any more; close and open again",
+                     m->path != NULL ? m->path : "on a descriptor");
+}
+
+static struct cf_key key_of(const struct cf_mapping *m, const char *key, uint32_t len)
+{
+    return (struct cf_key){
+        .bytes = key,
+        .len = len,
+        .hash = cf_hash(key, len, m->hash_seed),
+    };
+}
+
+static cachify_status_t shm_acquire(void *self, cachify_caller_t *caller,
+                                    const cachify_request_t *request, cachify_grant_t *grant)
+{
+    struct cf_mapping *m = self;
+    struct cf_spare *spare = cf_spare_of(caller);
+    uint64_t now = cf_now_coarse(m);
+    if (!request->same_key)
+        spare->hash = cf_hash(request->key, request->key_len, m->hash_seed);
+    struct cf_key key = {.bytes = request->key, .len = request->key_len, .hash = spare->hash};
+    if (__builtin_expect(cf_segment_gone(m, now), 0))
+        return gone(m);
+    return cf_table_acquire(m, caller, &key, request, now, grant);
+}
+
+static cachify_status_t shm_release(void *self, cachify_caller_t *caller, cachify_grant_t *grant)
+{
+    struct cf_mapping *m = self;
+    cachify_status_t status = cf_lease_release(m, caller, grant);
+    return __builtin_expect(cf_segment_gone(m, cf_now_coarse(m)), 0) ? gone(m) : status;
+}
+
+static cachify_status_t shm_extend(void *self, cachify_caller_t *caller, cachify_grant_t *grant,
+                                   int64_t exp_ms)
+{
+    struct cf_mapping *m = self;
+    return cf_segment_gone(m, cf_now_coarse(m)) ? gone(m)
+                                                : cf_lease_extend(m, caller, grant, exp_ms);
+}
+
+static int64_t shm_remaining_ns(void *self, const cachify_grant_t *grant)
+{
+    struct cf_mapping *m = self;
+    return cf_segment_gone(m, cf_now_coarse(m)) ? 0 : cf_lease_remaining_ns(m, grant);
+}
+
+static cachify_status_t shm_query(void *self, cachify_caller_t *caller, const char *key,
+                                  uint32_t key_len, cachify_info_t *info)
+{
+    struct cf_mapping *m = self;
+    (void)caller;
+    struct cf_key k = key_of(m, key, key_len);
+    return cf_segment_gone(m, cf_now_coarse(m)) ? gone(m) : cf_query(m, &k, info);
+}
+
+static cachify_status_t shm_is_locked(void *self, cachify_caller_t *caller, const char *key,
+                                      uint32_t key_len, bool *locked)
+{
+    struct cf_mapping *m = self;
+    (void)caller;
+    struct cf_key k = key_of(m, key, key_len);
+    return cf_segment_gone(m, cf_now_coarse(m)) ? gone(m) : cf_is_locked(m, &k, locked);
+}
+
+static cachify_status_t shm_del(void *self, cachify_caller_t *caller, const char *key,
+                                uint32_t key_len)
+{
+    struct cf_mapping *m = self;
+    (void)caller;
+    struct cf_key k = key_of(m, key, key_len);
+    return cf_segment_gone(m, cf_now_coarse(m)) ? gone(m) : cf_force(m, &k);
+}
+
+/* set is acquire without keeping the proof; an upsert ends whatever lease there was first. */
+static cachify_status_t shm_set(void *self, cachify_caller_t *caller,
+                                const cachify_request_t *request, bool nx)
+{
+    cachify_grant_t grant;
+    for (;;) {
+        cachify_status_t status = shm_acquire(self, caller, request, &grant);
+        if (status != CACHIFY_LOCKED || nx)
+            return status;
+        status = shm_del(self, caller, request->key, request->key_len);
+        if (status != CACHIFY_OK)
+            return status;
+    }
+}
+
+static cachify_status_t shm_get(void *self, cachify_caller_t *caller, const char *key,
+                                uint32_t key_len, void *value, uint32_t *len)
+{
+    cachify_info_t info;
+    cachify_status_t status = shm_query(self, caller, key, key_len, &info);
+    if (status != CACHIFY_OK)
+        return status;
+    if (info.state != CACHIFY_STATE_HELD)
+        return CACHIFY_LOST;
+    if (info.value_len > *len)
+        return cf_report(CACHIFY_INVALID, "a value of %u bytes does not fit %u", info.value_len,
+                         *len);
+    memcpy(value, info.value, info.value_len);
+    *len = info.value_len;
+    return CACHIFY_OK;
+}
+
+/* Arm, look again, sleep: to the end of max_ns, or of the lease that is in the way. */
+static cachify_status_t shm_wait(void *self, cachify_caller_t *caller,
+                                 const cachify_request_t *request, int64_t max_ns)
+{
+    struct cf_mapping *m = self;
+    struct cf_key key = key_of(m, request->key, request->key_len);
+    bool unsure;
+    (void)caller;
+    uint32_t armed = cf_wait_arm(m, key.hash);
+    struct cf_found found = cf_table_find(m, &key, &unsure);
+    if (found.slot == 0 || cf_word_state(found.word) != CF_HELD || !cf_lease_live(m, &found.copy))
+        return CACHIFY_OK;
+    uint64_t ns = (uint64_t)max_ns;
+    uint64_t now = cf_now(m);
+    uint64_t left = found.copy.deadline > now ? found.copy.deadline - now : 0;
+    bool woken = cf_wait_sleep(m, key.hash, armed, left < ns ? left : ns);
+    if (woken && cf_load_relaxed(cf_slot_at(m, found.slot)) == found.word)
+        cf_wait_pass_on(m, key.hash);
+    return CACHIFY_OK;
+}
+
+/* A forked child's first call registers the child; the threads after it find that done. */
+static cachify_status_t shm_enter(void *self, cachify_caller_t *caller)
+{
+    struct cf_mapping *m = self;
+    struct cf_spare *spare = cf_spare_of(caller);
+    cf_process_lock();
+    cachify_status_t status = cf_process_register(m);
+    cf_process_unlock();
+    uint64_t mix = (cf_self(m) ^ caller->serial) * UINT64_C(0x9E3779B97F4A7C15);
+    *spare = (struct cf_spare){.cursor = (mix >> 16) % m->max_locks};
+    return status;
+}
+
+static void shm_leave(void *self, cachify_caller_t *caller)
+{
+    cf_spare_drop(self, cf_spare_of(caller));
+}
+
+static void shm_destroy(void *self)
+{
+    struct cf_mapping *m = self;
+    cf_process_lock();
+    if (m->registered_in == cf_process_serial())
+        cf_process_unregister(m);
+    cf_process_unlock();
+    cf_segment_close(m);
+}
+
+cachify_status_t cf_client_shm(const cachify_config_t *config, cachify_client_t *client)
+{
+    struct cf_mapping *m;
+    uint64_t serial = cf_process_serial(); /* before the lock below, which it may take */
+    cachify_status_t status = cf_segment_open(config, &m);
+    if (status != CACHIFY_OK)
+        return status;
+    cf_process_lock();
+    status = cf_process_register(m);
+    cf_process_unlock();
+    (void)serial;
+    if (status != CACHIFY_OK) {
+        cf_segment_close(m);
+        return status;
+    }
+    *client = (cachify_client_t){
+        .size = sizeof *client,
+        .key_max = m->key_max,
+        .value_max = m->value_max,
+        .self = m,
+        .set = shm_set,
+        .get = shm_get,
+        .del = shm_del,
+        .acquire = shm_acquire,
+        .release = shm_release,
+        .extend = shm_extend,
+        .remaining_ns = shm_remaining_ns,
+        .wait = shm_wait,
+        .query = shm_query,
+        .is_locked = shm_is_locked,
+        .enter = shm_enter,
+        .leave = shm_leave,
+        .destroy = shm_destroy,
+    };
+    return CACHIFY_OK;
+}
+
+struct cf_mapping *cf_client_shm_mapping(const cachify_client_t *client)
+{
+    return client->acquire == shm_acquire ? client->self : NULL;
+}

@@ -1,0 +1,237 @@
+#include <errno.h>
+#include <string.h>
+
+#include "face/error.h"
+#include "face/instance.h"
+#include "face/lease.h"
+#include "face/options.h"
+#include "ground/os.h"
+#include "ground/report.h"
+
+/* ---- Acquire ---- */
+
+/* A lock's options, checked, and in the terms of the client contract. */
+struct wish {
+    cachify_request_t request;
+    int64_t timeout_ms; /* CACHIFY_NEVER: without limit */
+};
+
+static cachify_status_t check_value(const cachify_t *instance, const cachify_lock_t *lock)
+{
+    uint32_t max = instance->client.value_max;
+    if (lock->value_len > max)
+        return cf_report(CACHIFY_INVALID, "the value has %u bytes; expected at most %u",
+                         lock->value_len, max);
+    if (lock->value_len > 0 && lock->value == NULL)
+        return cf_report(CACHIFY_INVALID, "value is NULL and value_len %u; expected 0",
+                         lock->value_len);
+    return CACHIFY_OK;
+}
+
+/* The key is put together only if it is another than last time. */
+static inline cachify_status_t wish_key(struct wish *wish, const cachify_t *instance,
+                                        struct cf_binding *b, const cachify_lock_t *lock)
+{
+    wish->request.same_key = b->key_requested && lock->key != NULL && lock->key_len == 0 &&
+                             strcmp(lock->key, b->key.bytes + instance->prefix_len) == 0;
+    if (!wish->request.same_key) {
+        cachify_status_t status = cf_full_key(&b->key, instance, lock->key, lock->key_len);
+        if (status != CACHIFY_OK)
+            return status;
+        b->key_requested = true;
+    }
+    wish->request.key = b->key.bytes;
+    wish->request.key_len = b->key.len;
+    return CACHIFY_OK;
+}
+
+static inline cachify_status_t make_wish(struct wish *wish, const cachify_t *instance,
+                                         struct cf_binding *b, const cachify_lock_t *given)
+{
+    cachify_lock_t copy = {0};
+    const cachify_lock_t *lock = given;
+    cachify_status_t status = CACHIFY_OK;
+    if (given->size != 0 && given->size != sizeof *given) {
+        status = CF_OPTIONS_COPY(&copy, given, "cachify_lock_t");
+        lock = &copy;
+    }
+    wish->timeout_ms = lock->timeout_ms;
+    wish->request.exp_ms = lock->exp_ms;
+    if (status == CACHIFY_OK)
+        status = cf_time_check(&wish->request.exp_ms, instance->default_exp_ms, "exp_ms");
+    if (status == CACHIFY_OK)
+        status = cf_time_check(&wish->timeout_ms, CACHIFY_NEVER, "timeout_ms");
+    if (status == CACHIFY_OK && lock->value_len > 0)
+        status = check_value(instance, lock);
+    if (status == CACHIFY_OK)
+        status = wish_key(wish, instance, b, lock);
+    if (status != CACHIFY_OK)
+        return status;
+    wish->request.value = lock->value;
+    wish->request.value_len = lock->value_len;
+    return CACHIFY_OK;
+}
+
+static cachify_status_t busy(cachify_status_t status, const cachify_t *instance,
+                             const struct wish *wish, uint64_t since,
+                             const cachify_caller_t *caller)
+{
+    int64_t waited = since != 0 ? (int64_t)((cf_monotonic_ns() - since) / CF_MS) : 0;
+    return cf_report_busy(status, wish->request.key + instance->prefix_len,
+                          wish->request.key_len - instance->prefix_len, waited, &caller->holder);
+}
+
+/* Sleep until the lock may have come free, a poll interval at most, and not past until. */
+static cachify_status_t nap(const cachify_t *instance, struct cf_binding *b,
+                            const struct wish *wish, uint64_t now, uint64_t until)
+{
+    uint64_t most = (uint64_t)instance->poll_interval_ms * CF_MS;
+    if (instance->poll_interval_ms > CACHIFY_MAX_MS || most > until - now)
+        most = until - now;
+    if (most > 3600 * CF_SECOND)
+        most = 3600 * CF_SECOND;
+    if (instance->client.wait != NULL)
+        return instance->client.wait(instance->client.self, &b->caller, &wish->request,
+                                     (int64_t)most);
+    cf_nanosleep(most);
+    return CACHIFY_OK;
+}
+
+/* The lock was busy.  Try, sleep, try; the last try comes at the deadline, not before. */
+static cachify_status_t wait_for(const cachify_t *instance, struct cf_binding *b,
+                                 const struct wish *wish, cachify_grant_t *grant)
+{
+    uint64_t since = cf_monotonic_ns();
+    bool limited = wish->timeout_ms != CACHIFY_NEVER;
+    uint64_t until = limited ? since + (uint64_t)wish->timeout_ms * CF_MS : UINT64_MAX;
+    for (;;) {
+        uint64_t now = cf_monotonic_ns();
+        if (now >= until)
+            return busy(CACHIFY_TIMEOUT, instance, wish, since, &b->caller);
+        if (b->caller.holder_is_self && !limited)
+            return busy(CACHIFY_DEADLOCK, instance, wish, since, &b->caller);
+        cachify_status_t status = nap(instance, b, wish, now, until);
+        if (status == CACHIFY_OK)
+            status =
+                instance->client.acquire(instance->client.self, &b->caller, &wish->request, grant);
+        if (status != CACHIFY_LOCKED)
+            return status;
+    }
+}
+
+static cachify_status_t acquire(cachify_t *instance, struct cf_binding *b,
+                                const cachify_lock_t *lock, struct cf_face_lease *lease)
+{
+    struct wish wish;
+    cachify_status_t status = make_wish(&wish, instance, b, lock);
+    if (status != CACHIFY_OK)
+        return status;
+    status =
+        instance->client.acquire(instance->client.self, &b->caller, &wish.request, &lease->grant);
+    if (__builtin_expect(status == CACHIFY_LOCKED, 0)) {
+        if (!lock->wait)
+            return busy(CACHIFY_LOCKED, instance, &wish, 0, &b->caller);
+        int saved = errno;
+        status = wait_for(instance, b, &wish, &lease->grant);
+        errno = saved;
+    }
+    if (status == CACHIFY_OK) {
+        lease->instance = instance;
+        lease->process = cf_thread.process;
+        lease->opened = cf_load_relaxed(&instance->opened);
+        lease->home = lease;
+        cf_store_release(&lease->state, CF_LEASE_HELD);
+    }
+    return status;
+}
+
+cachify_status_t cachify_acquire(cachify_t *handle, const cachify_lock_t *lock,
+                                 cachify_lease_t *lease)
+{
+    struct cf_binding *b;
+    if (lock == NULL || lease == NULL)
+        return cf_report(CACHIFY_INVALID, "%s is NULL", lock == NULL ? "lock" : "lease");
+    cachify_status_t status = cf_instance_enter(handle, &b);
+    if (status != CACHIFY_OK)
+        return status;
+    cachify_t *instance = b->instance;
+    status = acquire(instance, b, lock, (struct cf_face_lease *)lease);
+    if (status != CACHIFY_OK) /* else the pin is the lease's now */
+        cf_instance_leave(b, instance);
+    return status;
+}
+
+/* ---- By key ---- */
+
+typedef cachify_status_t by_key(const cachify_t *instance, cachify_caller_t *caller,
+                                const struct cf_full_key *key, void *result);
+
+static cachify_status_t with_key(cachify_t *handle, const char *key, by_key *act, void *result)
+{
+    struct cf_binding *b;
+    cachify_status_t status = cf_instance_enter(handle, &b);
+    if (status != CACHIFY_OK)
+        return status;
+    cachify_t *instance = b->instance;
+    status = cf_full_key(&b->key, instance, key, 0);
+    b->key_requested = false;
+    if (status == CACHIFY_OK)
+        status = act(instance, &b->caller, &b->key, result);
+    cf_instance_leave(b, instance);
+    return status;
+}
+
+static cachify_status_t query(const cachify_t *instance, cachify_caller_t *caller,
+                              const struct cf_full_key *key, void *result)
+{
+    return instance->client.query(instance->client.self, caller, key->bytes, key->len, result);
+}
+
+static cachify_status_t is_locked(const cachify_t *instance, cachify_caller_t *caller,
+                                  const struct cf_full_key *key, void *result)
+{
+    const cachify_client_t *client = &instance->client;
+    if (client->is_locked != NULL)
+        return client->is_locked(client->self, caller, key->bytes, key->len, result);
+    cachify_info_t info;
+    cachify_status_t status = client->query(client->self, caller, key->bytes, key->len, &info);
+    if (status == CACHIFY_OK)
+        *(bool *)result = info.state == CACHIFY_STATE_HELD;
+    return status;
+}
+
+static cachify_status_t force(const cachify_t *instance, cachify_caller_t *caller,
+                              const struct cf_full_key *key, void *result)
+{
+    (void)result;
+    return instance->client.del(instance->client.self, caller, key->bytes, key->len);
+}
+
+cachify_status_t cachify_is_locked(cachify_t *instance, const char *key, bool *locked)
+{
+    if (locked == NULL)
+        return cf_report(CACHIFY_INVALID, "locked is NULL; expected a place for the answer");
+    return with_key(instance, key, is_locked, locked);
+}
+
+cachify_status_t cachify_release_key(cachify_t *instance, const char *key)
+{
+    return with_key(instance, key, force, NULL);
+}
+
+cachify_status_t cachify_query(cachify_t *instance, const char *key, cachify_info_t *info)
+{
+    cachify_info_t found;
+    if (info == NULL)
+        return cf_report(CACHIFY_INVALID, "info is NULL; expected a place for the answer");
+    uint32_t size = info->size != 0 ? info->size : (uint32_t)sizeof found;
+    if (size < sizeof found)
+        return cf_report(CACHIFY_INVALID, "cachify_info_t has size %u; expected 0 or at least %zu",
+                         size, sizeof found);
+    cachify_status_t status = with_key(instance, key, query, &found);
+    if (status == CACHIFY_OK) {
+        found.size = info->size;
+        *info = found;
+    }
+    return status;
+}

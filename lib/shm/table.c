@@ -1,0 +1,377 @@
+#include "shm/table.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "ground/report.h"
+#include "shm/liveness.h"
+#include "shm/move.h"
+#include "shm/path.h"
+#include "shm/wait.h"
+
+CF_ASSERT("a spare fits the caller's store",
+          sizeof(struct cf_spare) <= sizeof(((cachify_caller_t *)0)->store));
+CF_ASSERT("a lease fits the grant's store",
+          sizeof(struct cf_lease) <= sizeof(((cachify_grant_t *)0)->store));
+
+/* Every retry of a well-behaved table means that somebody else got on.  So many in one
+ * call mean that a peer writes nonsense. */
+#define MANY_LOOKS 1000000u
+#define MANY_TRIES 100000u
+
+/* ---- Walking ---- */
+
+/* One place on a key's path, looked at until what is there is known for certain. */
+enum look { LOOK_OTHER, LOOK_EMPTY, LOOK_MATCH, LOOK_CORRUPT };
+
+static inline enum look look_at(struct cf_mapping *m, uint32_t number, const struct cf_key *key,
+                                struct cf_found *found)
+{
+    _Atomic uint64_t *slot = cf_slot_at(m, number);
+    for (uint32_t looks = 0; looks < MANY_LOOKS; looks++) {
+        cf_word w = cf_load_seq(slot); /* E2; E5 in the second walk */
+        if (w == 0)
+            return LOOK_EMPTY;
+        if (!cf_word_tag_matches(w, key->hash) || cf_word_record(w) >= m->records)
+            return LOOK_OTHER;
+        struct cf_record *r = cf_record_at(m, cf_word_record(w));
+        bool same = cf_record_has_key(r, key);
+        struct cf_copy copy = cf_record_copy(r);
+        if (!cf_copy_confirmed(slot, w))
+            continue;
+        if (!same)
+            return LOOK_OTHER;
+        *found = (struct cf_found){.slot = number, .word = w, .copy = copy};
+        return LOOK_MATCH;
+    }
+    return LOOK_CORRUPT;
+}
+
+struct walk {
+    struct cf_found found; /* W2 or W3 of the key */
+    uint32_t empty;        /* the first W0 met; 0 none */
+    uint32_t last;         /* the group the walk ended in */
+    bool corrupt;
+};
+
+/* Step 1 and 2: the key's path to its end.  W1 words of the key are passed: step 4 of
+ * one of us will settle it. */
+static inline void walk_path(struct cf_mapping *m, const struct cf_key *key, struct walk *walk)
+{
+    uint32_t g = cf_home(m, key->hash);
+    walk->empty = 0;
+    walk->corrupt = false;
+    for (uint32_t passed = 0; passed < m->groups; passed++, g = cf_next_group(m, g)) {
+        walk->last = g;
+        for (uint32_t place = 0; place < CF_SLOTS; place++) {
+            uint32_t number = cf_slot_number(g, place);
+            enum look look = look_at(m, number, key, &walk->found);
+            if (look == LOOK_EMPTY && walk->empty == 0)
+                walk->empty = number;
+            if (look == LOOK_MATCH && cf_word_state(walk->found.word) != CF_INSERTING)
+                return;
+            if (look == LOOK_CORRUPT) {
+                walk->corrupt = true;
+                walk->found.slot = 0;
+                return;
+            }
+        }
+        if (!cf_overflows(m, g))
+            break;
+    }
+    walk->found.slot = 0;
+}
+
+struct cf_found cf_table_find(struct cf_mapping *m, const struct cf_key *key, bool *corrupt)
+{
+    struct walk walk = {0};
+    walk_path(m, key, &walk);
+    *corrupt = walk.corrupt;
+    return walk.found;
+}
+
+/* ---- Leases ---- */
+
+bool cf_lease_live(struct cf_mapping *m, const struct cf_copy *copy)
+{
+    uint64_t now = cf_now(m);
+    return copy->deadline > now && !cf_owner_dead(m, copy->owner, now);
+}
+
+/* R2: what is the same as long as a thread takes the same lock again. */
+static void fill_key(struct cf_mapping *m, struct cf_record *r, const struct cf_key *key,
+                     uint32_t slot)
+{
+    cf_store_relaxed(&r->hash, key->hash);
+    cf_store_relaxed(&r->slot, slot);
+    cf_store_relaxed(&r->key_len, (uint16_t)key->len);
+    for (uint32_t i = 0; i < cf_key_words(key->len); i++)
+        cf_store_relaxed(&r->text[i], cf_key_word(key, i));
+    cf_store_relaxed(&r->owner, cf_self(m));
+}
+
+/* R2: what differs each time, but for the token.  now: the coarse clock. */
+static inline void fill_lease(struct cf_mapping *m, struct cf_record *r,
+                              const cachify_caller_t *caller, const cachify_request_t *request,
+                              uint64_t now)
+{
+    uint64_t deadline = cf_deadline(m, now, request->exp_ms);
+    cf_store_relaxed(&r->deadline, deadline);
+    cf_store_relaxed(&r->acquired, now);
+    cf_store_relaxed(&r->thread, cf_thread_make(m->pid, caller->thread_id, caller->serial));
+    cf_store_relaxed(&r->value_len, (uint16_t)request->value_len);
+    _Atomic uint64_t *value_at = cf_value_at(m, r);
+    for (uint32_t i = 0; i < request->value_len; i += 8) {
+        uint64_t word = 0;
+        uint32_t rest = request->value_len - i;
+        memcpy(&word, (const char *)request->value + i, rest < 8 ? rest : 8);
+        cf_store_relaxed(&value_at[i / 8], word);
+    }
+}
+
+/* The lock is had by the spare, which is one no longer. */
+static inline void grant_spare(cachify_caller_t *caller, const struct cf_key *key, uint32_t slot,
+                               cf_word held, const struct cf_record *r, cachify_grant_t *grant)
+{
+    struct cf_lease *lease = cf_lease_of(grant);
+    cf_store_relaxed(&lease->word, held);
+    cf_store_relaxed(&lease->deadline, cf_load_relaxed(&r->deadline));
+    lease->slot = slot;
+    lease->hash = key->hash;
+    grant->token = cf_load_relaxed(&r->token);
+    grant->how = CACHIFY_FRESH;
+    grant->previous_pid = 0;
+    grant->previous_token = 0;
+    cf_spare_of(caller)->record = 0;
+    cf_spare_of(caller)->slot = 0;
+}
+
+static void set_origin(const struct cf_found *found, bool dead, cachify_grant_t *grant)
+{
+    grant->how = dead ? CACHIFY_OWNER_DIED : CACHIFY_EXPIRED;
+    grant->previous_token = found->copy.token;
+    grant->previous_pid = cf_thread_pid(found->copy.thread);
+}
+
+/* ---- Acquire ---- */
+
+enum step { DONE, AGAIN, FULL_TABLE };
+
+/* T4 with one's own idle word: the hot path of a lock that one thread takes again and
+ * again.  The key's word is known to be there, so nothing is walked, and key, slot and
+ * owner are in place already.  False: another key, or the word is not there any more. */
+static inline bool retake(struct cf_mapping *m, cachify_caller_t *caller, const struct cf_key *key,
+                          const cachify_request_t *request, uint64_t now, cachify_grant_t *grant)
+{
+    struct cf_spare *spare = cf_spare_of(caller);
+    if (spare->slot == 0)
+        return false;
+    uint32_t number = (uint32_t)spare->slot;
+    struct cf_record *r = cf_record_at(m, (uint32_t)spare->record - 1);
+    cf_word idle = cf_word_make(CF_IDLE, key->hash, spare->generation, (uint32_t)spare->record - 1);
+    if (cf_load_relaxed(cf_slot_at(m, number)) != idle || !cf_record_has_key(r, key))
+        return false;
+    cf_word held = cf_word_with_state(idle, CF_HELD);
+    uint64_t token = cf_load_relaxed(&r->token) + 1; /* K2 */
+    cf_fence_release();                              /* E4 */
+    fill_lease(m, r, caller, request, now);
+    cf_store_relaxed(&r->token, token);
+    bool taken = cf_cas64(cf_slot_at(m, number), idle, held);
+    if (taken) /* else T4 or T9 by another: evict will find out */
+        grant_spare(caller, key, number, held, r, grant);
+    return taken;
+}
+
+/* T4 and T5. */
+static enum step take_in_place(struct cf_mapping *m, cachify_caller_t *caller,
+                               const struct cf_key *key, const cachify_request_t *request,
+                               const struct cf_found *found, bool dead, cachify_grant_t *grant)
+{
+    struct cf_spare *spare = cf_spare_of(caller);
+    bool was_held = cf_word_state(found->word) == CF_HELD;
+    if (!cf_spare_in_hand(m, spare, was_held ? CF_IN_PLACE : CF_FOR_LOCK))
+        return FULL_TABLE;
+    struct cf_record *r = cf_record_at(m, (uint32_t)spare->record - 1);
+    cf_word held = cf_word_make(CF_HELD, key->hash, spare->generation, (uint32_t)spare->record - 1);
+    cf_fence_release(); /* E4 */
+    fill_key(m, r, key, found->slot);
+    fill_lease(m, r, caller, request, cf_now_coarse(m));
+    cf_store_relaxed(&r->token, found->copy.token + 1); /* K2 */
+    unsigned intent = was_held ? cf_intent_begin(m, found->word) : 0;
+    bool taken = cf_cas64(cf_slot_at(m, found->slot), found->word, held);
+    if (taken)
+        grant_spare(caller, key, found->slot, held, r, grant);
+    if (taken && was_held) {
+        set_origin(found, dead, grant);
+        cf_lease_move_back(m, cf_lease_of(grant), found->word); /* R3, R9 */
+    }
+    if (was_held)
+        cf_intent_end(m, intent);
+    return taken ? DONE : AGAIN;
+}
+
+/* Step 4 on one place: nothing of this key may stand there but we. */
+enum rival { NO_RIVAL, RIVAL_HOLDS, RIVAL_CORRUPT };
+
+static enum rival settle(struct cf_mapping *m, const struct cf_key *key, uint32_t number,
+                         bool earlier)
+{
+    struct cf_found found;
+    for (uint32_t tries = 0; tries < MANY_TRIES; tries++) {
+        enum look look = look_at(m, number, key, &found);
+        if (look == LOOK_CORRUPT)
+            return RIVAL_CORRUPT;
+        if (look != LOOK_MATCH)
+            return NO_RIVAL;
+        if (cf_word_state(found.word) != CF_INSERTING)
+            return RIVAL_HOLDS;
+        /* Who lies earlier is given a moment, so that two do not abort each other for ever. */
+        if (earlier && tries < 64 && !cf_owner_known_dead(m, found.copy.owner)) {
+            cf_pause();
+            continue;
+        }
+        cf_cas64(cf_slot_at(m, number), found.word, 0); /* T3 */
+    }
+    return RIVAL_CORRUPT;
+}
+
+/* Step 4: the whole path again, at least to one's own slot. */
+static enum rival second_walk(struct cf_mapping *m, const struct cf_key *key, uint32_t own)
+{
+    uint32_t g = cf_home(m, key->hash);
+    bool reached = false;
+    for (uint32_t passed = 0; passed < m->groups; passed++, g = cf_next_group(m, g)) {
+        for (uint32_t place = 0; place < CF_SLOTS; place++) {
+            uint32_t number = cf_slot_number(g, place);
+            if (number == own) {
+                reached = true;
+                continue;
+            }
+            enum rival rival = settle(m, key, number, !reached);
+            if (rival != NO_RIVAL)
+                return rival;
+        }
+        if (reached && !cf_overflows(m, g))
+            break;
+    }
+    return NO_RIVAL;
+}
+
+/* Steps 3 to 5. */
+static enum step insert(struct cf_mapping *m, cachify_caller_t *caller, const struct cf_key *key,
+                        const cachify_request_t *request, uint32_t number, cachify_grant_t *grant)
+{
+    struct cf_spare *spare = cf_spare_of(caller);
+    if (!cf_spare_in_hand(m, spare, CF_FOR_LOCK))
+        return FULL_TABLE;
+    uint32_t home = cf_home(m, key->hash);
+    _Atomic uint64_t *slot = cf_slot_at(m, number);
+    struct cf_record *r = cf_record_at(m, (uint32_t)spare->record - 1);
+    cf_word mine =
+        cf_word_make(CF_INSERTING, key->hash, spare->generation, (uint32_t)spare->record - 1);
+    cf_word held = cf_word_with_state(mine, CF_HELD);
+    cf_fence_release(); /* E4 */
+    fill_key(m, r, key, number);
+    if (!cf_cas64(slot, 0, mine)) /* T1 */
+        return AGAIN;
+    if (number / 8 != home)
+        cf_path_mark_again(m, home, number / 8); /* E6 */
+    if (second_walk(m, key, number) != NO_RIVAL) {
+        cf_cas64(slot, mine, 0); /* T3 */
+        return AGAIN;
+    }
+    fill_lease(m, r, caller, request, cf_now_coarse(m));
+    cf_store_relaxed(&r->token, cf_add_seq(&m->group_at[home].token, 1) + 1); /* K1 */
+    if (!cf_cas64(slot, mine, held))                                          /* T2 */
+        return AGAIN;
+    grant_spare(caller, key, number, held, r, grant);
+    return DONE;
+}
+
+/* Two that withdrew each other should not do it again in step. */
+static void random_pause(const cachify_caller_t *caller, uint32_t tries)
+{
+    uint64_t mix = (caller->serial * UINT64_C(0x9E3779B97F4A7C15)) ^ cf_monotonic_ns();
+    uint32_t bound = tries < 8 ? 16u << tries : 4096u;
+    for (uint32_t i = (uint32_t)(mix >> 20) % bound; i > 0; i--)
+        cf_pause();
+    if (tries > 8)
+        sched_yield();
+}
+
+static void describe_holder(struct cf_mapping *m, cachify_caller_t *caller,
+                            const struct cf_found *found)
+{
+    const struct cf_record *r = cf_record_at(m, cf_word_record(found->word));
+    uint64_t now = cf_now_coarse(m);
+    cf_record_describe(m, r, now, &caller->holder);
+    caller->holder.state = CACHIFY_STATE_HELD;
+    caller->holder.remaining_ms = cf_remaining_ms(found->copy.deadline, now);
+    caller->holder_is_self =
+        found->copy.owner == cf_self(m) && found->copy.deadline == UINT64_MAX &&
+        found->copy.thread == cf_thread_make(m->pid, caller->thread_id, caller->serial);
+}
+
+static inline enum step attempt(struct cf_mapping *m, cachify_caller_t *caller,
+                                const struct cf_key *key, const cachify_request_t *request,
+                                cachify_grant_t *grant, struct walk *walk, bool *busy)
+{
+    walk_path(m, key, walk);
+    if (walk->found.slot != 0) {
+        bool held = cf_word_state(walk->found.word) == CF_HELD;
+        if (held && cf_lease_live(m, &walk->found.copy)) {
+            *busy = true;
+            return DONE;
+        }
+        bool dead = held && cf_owner_known_dead(m, walk->found.copy.owner);
+        return take_in_place(m, caller, key, request, &walk->found, dead, grant);
+    }
+    if (walk->corrupt)
+        return AGAIN;
+    uint32_t home = cf_home(m, key->hash);
+    uint32_t empty = walk->empty != 0 ? walk->empty : cf_path_make_room(m, home, walk->last);
+    if (empty == 0)
+        return FULL_TABLE;
+    enum step step = insert(m, caller, key, request, empty, grant);
+    if (step == DONE && (walk->last != home || cf_overflows(m, home)))
+        cf_path_clear(m, home, walk->last);
+    return step;
+}
+
+static cachify_status_t acquire_slow(struct cf_mapping *m, cachify_caller_t *caller,
+                                     const struct cf_key *key, const cachify_request_t *request,
+                                     cachify_grant_t *grant)
+{
+    struct walk walk = {0};
+    for (uint32_t tries = 0; tries < MANY_TRIES; tries++) {
+        bool busy = false;
+        enum step step = attempt(m, caller, key, request, grant, &walk, &busy);
+        if (busy) {
+            describe_holder(m, caller, &walk.found);
+            if (cf_copy_confirmed(cf_slot_at(m, walk.found.slot), walk.found.word))
+                return CACHIFY_LOCKED;
+            continue; /* it changed hands meanwhile, or was extended */
+        }
+        if (step == DONE)
+            return CACHIFY_OK;
+        if (step == FULL_TABLE)
+            return cf_report(CACHIFY_FULL, "the segment is full: %u live leases, its max_locks",
+                             m->max_locks);
+        if (walk.corrupt)
+            break;
+        random_pause(caller, tries);
+    }
+    return cf_report(CACHIFY_CORRUPT, "a slot of the segment kept changing without progress: "
+                                      "some process writes into it what is no lock");
+}
+
+cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller,
+                                  const struct cf_key *key, const cachify_request_t *request,
+                                  uint64_t now, cachify_grant_t *grant)
+{
+    if (__builtin_expect(retake(m, caller, key, request, now, grant), 1))
+        return CACHIFY_OK;
+    cachify_status_t status = acquire_slow(m, caller, key, request, grant);
+    cf_spare_settle(m, cf_spare_of(caller));
+    return status;
+}

@@ -1,0 +1,59 @@
+/* The table: finding a key's word, and acquiring.  Section 3 of README.md. */
+#ifndef CF_SHM_TABLE_H
+#define CF_SHM_TABLE_H
+
+#include <cachify/client.h>
+
+#include "shm/lease_pool.h"
+#include "shm/record.h"
+
+/* Where a walk found a key: its word in a slot, and a confirmed copy of its record. */
+struct cf_found {
+    uint32_t slot; /* 0: the key is not there */
+    cf_word word;
+    struct cf_copy copy;
+};
+
+/* What a client keeps of a grant, in cachify_grant_t.store. */
+struct cf_lease {
+    _Atomic uint64_t word; /* the held word; an extend moves it on */
+    _Atomic uint64_t deadline;
+    uint64_t slot;
+    uint64_t hash;
+    uint64_t reserved[2];
+};
+
+/* The held or idle word of a key.  A word that keeps changing under many looks is given
+ * up as corrupt: *corrupt is set then. */
+struct cf_found cf_table_find(struct cf_mapping *m, const struct cf_key *key, bool *corrupt);
+
+/* Set-if-not-exists.  now: the coarse clock (cf_now_coarse).  OK with the grant filled; LOCKED with *holder; FULL; CORRUPT. */
+cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller,
+                                  const struct cf_key *key, const cachify_request_t *request,
+                                  uint64_t now, cachify_grant_t *grant);
+
+/* The deadline of a lease that begins now, now being the coarse clock: it is behind by up
+ * to 20 ms, which a lease of a second can bear (it ends early by that, for holder and
+ * takers alike), a shorter one not. */
+static inline uint64_t cf_deadline(const struct cf_mapping *m, uint64_t now, int64_t exp_ms)
+{
+    if (exp_ms == CACHIFY_NEVER)
+        return UINT64_MAX;
+    return (exp_ms >= 1000 ? now : cf_now(m)) + (uint64_t)exp_ms * CF_MS;
+}
+
+/* Whether the lease in a confirmed copy lives: not expired, owner not proved dead.  Asks
+ * the kernel about the owner at most once a millisecond. */
+bool cf_lease_live(struct cf_mapping *m, const struct cf_copy *copy);
+
+static inline struct cf_spare *cf_spare_of(cachify_caller_t *caller)
+{
+    return (struct cf_spare *)caller->store;
+}
+
+static inline struct cf_lease *cf_lease_of(cachify_grant_t *grant)
+{
+    return (struct cf_lease *)grant->store;
+}
+
+#endif

@@ -1,0 +1,229 @@
+#!/bin/bash
+# Checks the models of lib/shm/README.md with spin: every configuration exhaustively, then
+# the mutants, in each of which one rule is broken: it must be seen.
+#
+#   run.sh [--large] [NAME...]
+#
+#   --large  the large configurations instead: some exhaustive, some by bitstate hashing,
+#            which covers a part; about an hour and 6 GB
+#   NAME     only those whose name begins so
+#
+# Closes with `N passed, N failed`.  README.md says what is in which configuration.
+set -u
+export LC_ALL=C
+
+# name | model | bounds and cast
+configurations='
+acquire/overflow        | insert    | -DCLEARS=2
+acquire/homes           | insert    | -DHOME1=1 -DCLEARS=2
+acquire/wrap            | insert    | -DHOME1=2 -DCLEARS=2 -DPROCS=3 -DKEY_BY_PROCESS
+acquire/four-groups     | insert    | -DGROUPS=4 -DHOME1=1
+acquire/retries         | insert    | -DTRIES=3 -DHOME1=1
+acquire/again           | insert    | -DOPS=2 -DCLEARS=0
+acquire/one-key         | insert    | -DOPS=2 -DONE_KEY
+acquire/three           | insert    | -DPROCS=3 -DKEY_BY_PROCESS -DCLEARS=0
+acquire/killed          | insert    | -DKILL=1 -DSWEEPS=1
+lease/expiry            | lifecycle | -DWORKERS=2 -DOPS=2 -DRELEASE_OUT
+lease/owner-killed      | lifecycle | -DWORKERS=2 -DKILL=1 -DOPS=2 -DRECORDS=2
+lease/taker-killed      | lifecycle | -DWORKERS=2 -DKILL=2 -DOPS=2 -DABANDON
+lease/two-keys          | lifecycle | -DWORKERS=2 -DSLOTS=2 -DKEYS=2 -DKILL=1
+lease/extend            | lifecycle | -DWORKERS=2 -DEXTENDER -DRELEASE_OUT
+lease/extend-killed     | lifecycle | -DWORKERS=2 -DEXTENDER -DKILL=1
+lease/two-extends       | lifecycle | -DWORKERS=1 -DEXTENDER -DEXTENDER2 -DFORCE -DTICKS=0
+lease/copied            | lifecycle | -DWORKERS=1 -DEXTENDER -DCOPIER -DFORCE
+lease/copied-taken      | lifecycle | -DWORKERS=2 -DCOPIER -DRELEASE_OUT -DABANDON
+lease/force             | lifecycle | -DWORKERS=2 -DEXTENDER -DFORCE -DTICKS=0
+lease/force-killed      | lifecycle | -DWORKERS=2 -DFORCE -DKILL=3 -DABANDON -DTICKS=0
+sweep/beside-force      | lifecycle | -DWORKERS=2 -DFORCE -DSWEEPER -DTICKS=0 -DRECORDS=2
+sweep/remover-killed    | lifecycle | -DWORKERS=1 -DEXTENDER -DFORCE -DSWEEPER -DKILL=3 -DTICKS=0
+sweep/of-the-dead       | lifecycle | -DWORKERS=2 -DSWEEPER -DKILL=1 -DRECORDS=2
+sweep/sweeper-killed    | lifecycle | -DWORKERS=1 -DSWEEPER -DSWEEPER2 -DKILL=1 -DKILL2=3 -DABANDON
+'
+
+# name | model | bounds and cast | what must be seen
+mutants='
+second-walk-omitted     | insert    | -DNO_SECOND_WALK                                          | I1
+second-mark-omitted     | insert    | -DNO_SECOND_MARK                                          | I1
+epoch-omitted           | insert    | -DNO_EPOCH                                                | I1
+token-drawn-first       | insert    | -DTOKEN_FIRST -DOPS=2                                     | I3
+token-before-walk       | insert    | -DTOKEN_EARLY -DOPS=2 -DONE_KEY                           | I3
+K3-omitted              | insert    | -DNO_K3 -DOPS=2                                           | I3
+K3-omitted              | lifecycle | -DNO_K3 -DWORKERS=2 -DOPS=2 -DTICKS=0                     | I3
+generation-omitted      | lifecycle | -DNO_GENERATION -DWORKERS=2 -DOPS=2                       | I3
+generation-omitted      | lifecycle | -DNO_GENERATION -DWORKERS=2 -DEXTENDER                    | records
+claim-omitted           | lifecycle | -DNO_CLAIM -DWORKERS=2 -DFORCE -DSWEEPER -DTICKS=0        | records
+claim-by-store          | lifecycle | -DPLAIN_CLAIM -DWORKERS=2 -DEXTENDER                      | records
+free-by-store           | lifecycle | -DPLAIN_FREE -DWORKERS=2                                  | records
+intent-omitted          | lifecycle | -DNO_INTENT -DWORKERS=1 -DABANDON -DFORCE -DKILL=3        | leak
+withdrawer-frees        | lifecycle | -DWITHDRAWER_FREES -DWORKERS=2 -DSLOTS=2                  | records
+copy-not-confirmed      | lifecycle | -DNO_CONFIRM -DWORKERS=2                                  | verdict
+moved-on-is-lost        | lifecycle | -DNO_MOVED_ON -DWORKERS=2 -DEXTENDER                      | verdict
+'
+
+# As the first table; `bits` begins the bounds of what is searched by bitstate hashing.
+large='
+acquire/again-killed    | insert    | -DOPS=2 -DONE_KEY -DKILL=1 -DSWEEPS=1
+acquire/three-homes     | insert    | -DPROCS=3 -DKEY_BY_PROCESS -DHOME1=1
+acquire/three-one-key   | insert    | -DPROCS=3 -DONE_KEY -DCLEARS=0
+acquire/three-keys      | insert    | bits -DPROCS=3 -DHOME1=1 -DCLEARS=2
+acquire/three-again     | insert    | bits -DPROCS=3 -DOPS=2 -DGROUPS=4 -DHOME1=1 -DCLEARS=2
+acquire/three-killed    | insert    | bits -DPROCS=3 -DHOME1=1 -DCLEARS=2 -DKILL=1 -DSWEEPS=2
+lease/extend-again      | lifecycle | -DWORKERS=2 -DEXTENDER -DOPS=2
+lease/copied-extended   | lifecycle | -DWORKERS=2 -DEXTENDER -DCOPIER
+lease/three             | lifecycle | bits -DWORKERS=3 -DSLOTS=2 -DKEYS=2 -DRECORDS=4
+lease/everybody         | lifecycle | bits -DWORKERS=2 -DEXTENDER -DCOPIER -DFORCE -DKILL=1 -DRECORDS=4 -DSLOTS=2
+sweep/two-beside-force  | lifecycle | bits -DWORKERS=2 -DFORCE -DSWEEPER -DSWEEPER2 -DKILL=3 -DJOBS=2
+sweep/everybody         | lifecycle | bits -DWORKERS=2 -DEXTENDER -DFORCE -DSWEEPER -DSWEEPER2 -DKILL=1 -DKILL2=3 -DJOBS=2 -DABANDON
+'
+large_mutants='
+nearest-marked-first    | insert    | -DNEAR_FIRST -DPROCS=3 -DHOME1=1 -DKEY_BY_PROCESS -DCLEARS=2 | I1
+'
+
+here=$(cd "$(dirname "$0")" && pwd) || exit 1
+size=
+if [ "${1-}" = --large ]; then
+    size=large
+    shift
+fi
+wanted=("$@")
+
+for tool in spin gcc; do
+    if ! command -v "$tool" >/dev/null; then
+        echo "$tool is not installed: it is in the Debian package $tool"
+        exit 77
+    fi
+done
+
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+passed=0
+failed=0
+
+is_wanted() {
+    local name
+    [ ${#wanted[@]} -eq 0 ] && return 0
+    for name in "${wanted[@]}"; do
+        [[ $1 == "$name"* ]] && return 0
+    done
+    return 1
+}
+
+# search MODEL OPTIMISATION FLAGS...: pan's report in $work/report
+search() {
+    local model=$here/$1.pml optimise=$2 store=(-DCOLLAPSE) options=(-m100000)
+    shift 2
+    if [ "$1" = bits ]; then
+        shift
+        store=(-DBITSTATE)
+        options=(-m20000 -w35 -k3)
+    fi
+    rm -rf "${work:?}"/*
+    (
+        cd "$work" || exit 1
+        spin -a "$@" "$model" >report 2>&1 &&
+            gcc "$optimise" -w -DSAFETY -DMEMLIM=6000 "${store[@]}" -o pan pan.c >>report 2>&1 &&
+            ./pan -n "${options[@]}" >report 2>&1
+    )
+}
+
+# What was violated, in a word.
+violation() {
+    case $(grep -E '^pan:[0-9]+: ' "$work/report") in
+    *'((holder'*'dead[holder'*) echo I1 ;;
+    *last_token*) echo I3 ;;
+    *'((holder_token[k]!=token)'* | *'(holder_token[k]==c_token)'*) echo verdict ;;
+    *'user['*) echo records ;;
+    *'rec[n].state'*) echo leak ;;
+    *) echo other ;;
+    esac
+}
+
+is_violated() {
+    grep -Eq '^pan:[0-9]+: ' "$work/report"
+}
+
+is_complete() {
+    grep -q 'errors: 0' "$work/report" && ! grep -Eq 'Search not completed|max search depth' "$work/report"
+}
+
+# line NAME VERDICT SECONDS
+line() {
+    awk -v name="$1" -v verdict="$2" -v seconds="$3" '
+        / states, stored/ { states = $1 }
+        /depth reached/ { sub(/.*depth reached /, ""); depth = $1 + 0 }
+        END { printf "%-24s %10d states  depth %5d  %6.1f s  %s\n", name, states, depth, seconds, verdict }
+    ' "$work/report"
+}
+
+elapsed() { # since $1, in seconds
+    awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { print to - from }'
+}
+
+check() { # NAME MODEL FLAGS...
+    local name=$1 model=$2 start=$EPOCHREALTIME
+    shift 2
+    search "$model" -O2 "$@"
+    if is_violated; then
+        line "$name" "VIOLATION: $(violation)" "$(elapsed "$start")"
+        grep -E '^pan:[0-9]+: ' "$work/report"
+        [ "$1" = bits ] && shift
+        (cd "$work" && spin -t -p -g "$@" -k "$model.pml.trail" "$here/$model.pml" 2>&1 | tail -n 200)
+        failed=$((failed + 1))
+    elif is_complete; then
+        line "$name" ok "$(elapsed "$start")"
+        passed=$((passed + 1))
+    else
+        line "$name" "NOT FINISHED" "$(elapsed "$start")"
+        tail -n 20 "$work/report"
+        failed=$((failed + 1))
+    fi
+}
+
+check_mutant() { # NAME EXPECTED OPTIMISATION MODEL FLAGS...
+    local name=$1 expected=$2 optimise=$3 start=$EPOCHREALTIME seen=
+    shift 3
+    search "$1" "$optimise" "${@:2}"
+    is_violated && seen=$(violation)
+    if [ "$seen" = "$expected" ]; then
+        line "$name" "ok: caught by $seen" "$(elapsed "$start")"
+        passed=$((passed + 1))
+    else
+        line "$name" "VIOLATION: not caught by $expected${seen:+, but by $seen}" "$(elapsed "$start")"
+        tail -n 5 "$work/report"
+        failed=$((failed + 1))
+    fi
+}
+
+check_all() {
+    local name model flags
+    while IFS='|' read -r name model flags; do
+        read -r name <<<"$name"
+        if [ -z "$name" ] || ! is_wanted "$name"; then continue; fi
+        # shellcheck disable=SC2086 # words
+        check "$name" $model $flags
+    done
+}
+
+check_mutants() { # OPTIMISATION
+    local name model flags expected
+    while IFS='|' read -r name model flags expected; do
+        read -r name <<<"$name"
+        read -r expected <<<"$expected"
+        if [ -z "$name" ] || ! is_wanted "mutant/$name"; then continue; fi
+        # shellcheck disable=SC2086 # words
+        check_mutant "mutant/$name" "$expected" "$1" $model $flags
+    done
+}
+
+if [ -z "$size" ]; then
+    check_all <<<"$configurations"
+    check_mutants -O0 <<<"$mutants"
+else
+    check_all <<<"$large"
+    check_mutants -O2 <<<"$large_mutants"
+fi
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ] && [ $passed -gt 0 ]

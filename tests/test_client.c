@@ -1,0 +1,442 @@
+/* Clients: the shared-memory one through the contract, with the semantics rows set(nx=true) and set(nx=false),
+ * and a user's own behind the face. */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include <cachify/client.h>
+#include <cachify/shm.h>
+
+#include "agent.h"
+#include "clients/client_shm.h"
+
+/* ---- The shared-memory client as a store ---- */
+
+static cachify_client_t shm;
+static cachify_caller_t caller;
+static cachify_lease_t lease;
+
+static void setup_store(void)
+{
+    setup_here();
+    assert_ok(cf_client_shm(&here.config, &shm));
+    caller = (cachify_caller_t){.serial = 4711};
+    assert_ok(shm.enter(shm.self, &caller));
+}
+
+static void teardown_store(void)
+{
+    shm.leave(shm.self, &caller);
+    shm.destroy(shm.self);
+    teardown_here();
+}
+
+static cachify_status_t set(const char *key, const char *value, int64_t exp_ms, bool nx)
+{
+    _Alignas(8) char padded[64] = "";
+    snprintf(padded, sizeof padded, "%s", key);
+    cachify_request_t request = {.key = padded,
+                                 .key_len = (uint32_t)strlen(key),
+                                 .value = value,
+                                 .value_len = (uint32_t)strlen(value),
+                                 .exp_ms = exp_ms};
+    return shm.set(shm.self, &caller, &request, nx);
+}
+
+static cachify_status_t get(const char *key, char *value, uint32_t *len)
+{
+    _Alignas(8) char padded[64] = "";
+    snprintf(padded, sizeof padded, "%s", key);
+    return shm.get(shm.self, &caller, padded, (uint32_t)strlen(key), value, len);
+}
+
+static void assert_value(const char *key, const char *expected)
+{
+    char value[64];
+    uint32_t len = sizeof value;
+    assert_ok(get(key, value, &len));
+    ck_assert_uint_eq(len, strlen(expected));
+    ck_assert_mem_eq(value, expected, len);
+}
+
+START_TEST(set_nx_succeeds_only_if_there_is_none)
+{
+    char value[64];
+    uint32_t len = sizeof value;
+    ck_assert_int_eq(get("a", value, &len), CACHIFY_LOST);
+    assert_ok(set("a", "first", 60000, true));
+    ck_assert_int_eq(set("a", "second", 60000, true), CACHIFY_LOCKED);
+    assert_value("a", "first");
+    ck_assert(is_locked("a"));
+    assert_ok(shm.del(shm.self, &caller, "a\0\0\0\0\0\0", 1));
+    assert_ok(shm.del(shm.self, &caller, "a\0\0\0\0\0\0", 1));
+    ck_assert(!is_locked("a"));
+    assert_ok(set("a", "third", 1, true));
+    EVENTUALLY(set("a", "fourth", 60000, true) == CACHIFY_OK, LONG_MS);
+    assert_value("a", "fourth");
+}
+END_TEST
+
+struct contest {
+    unsigned round;
+};
+
+static int64_t set_one(unsigned i, void *context)
+{
+    const struct contest *contest = context;
+    cachify_caller_t mine = {.serial = 5000 + i};
+    _Alignas(8) char key[64] = "";
+    snprintf(key, sizeof key, "contest-%u", contest->round);
+    cachify_request_t request = {
+        .key = key, .key_len = (uint32_t)strlen(key), .value = "", .exp_ms = 60000};
+    shm.enter(shm.self, &mine);
+    cachify_status_t status = shm.set(shm.self, &mine, &request, true);
+    shm.leave(shm.self, &mine);
+    return status;
+}
+
+START_TEST(set_nx_of_any_number_at_once_one_succeeds)
+{
+    struct contest contest = {0};
+    for (; contest.round < 40; contest.round++) {
+        int64_t got[6];
+        unsigned winners = 0;
+        threads_together(6, set_one, &contest, got);
+        for (unsigned i = 0; i < 6; i++) {
+            ck_assert(got[i] == CACHIFY_OK || got[i] == CACHIFY_LOCKED);
+            winners += got[i] == CACHIFY_OK;
+        }
+        ck_assert_uint_eq(winners, 1);
+    }
+}
+END_TEST
+
+START_TEST(set_overwrites_and_so_ends_anothers_lease)
+{
+    struct agent *agent = agent_start();
+    struct agent_answer had = agent_take(agent, "a", 60000);
+    assert_ok(had.status);
+    assert_ok(set("a", "mine now", 60000, false));
+    assert_value("a", "mine now");
+    ck_assert(!agent_look(agent).held);
+    ck_assert_int_eq(agent_release(agent).status, CACHIFY_LOST);
+    ck_assert(is_locked("a"));
+    ck_assert_uint_gt(query("a").token, had.token);
+    assert_ok(set("a", "again", 60000, false));
+    assert_value("a", "again");
+    assert_ok(set("b", "fresh", 60000, false));
+    assert_value("b", "fresh");
+}
+END_TEST
+
+START_TEST(get_says_how_much_room_it_needs_and_touches_nothing)
+{
+    char value[4] = "xyz";
+    uint32_t len = 3;
+    assert_ok(set("a", "four", 60000, true));
+    ck_assert_int_eq(get("a", value, &len), CACHIFY_INVALID);
+    assert_says("4");
+    ck_assert_str_eq(value, "xyz");
+    ck_assert_uint_eq(len, 3);
+}
+END_TEST
+
+START_TEST(get_of_what_expired_is_LOST)
+{
+    char value[64];
+    uint32_t len = sizeof value;
+    assert_ok(set("a", "short", 1, true));
+    EVENTUALLY(get("a", value, &len) == CACHIFY_LOST, LONG_MS);
+}
+END_TEST
+
+/* ---- A user's own: one lock, in this process's memory ---- */
+
+struct own {
+    pthread_mutex_t mutex;
+    bool held;
+    uint64_t token;
+    char key[64];
+    uint32_t key_len;
+    cachify_request_t last; /* as it came */
+    unsigned acquires, enters, leaves, destroys, waits;
+};
+
+static struct own own;
+static cachify_t *mine;
+
+static cachify_status_t own_acquire(void *self, cachify_caller_t *who,
+                                    const cachify_request_t *request, cachify_grant_t *grant)
+{
+    struct own *o = self;
+    cachify_status_t status = CACHIFY_OK;
+    pthread_mutex_lock(&o->mutex);
+    o->acquires++;
+    o->last = *request;
+    if (request->key_len == 4 && memcmp(request->key, "sick", 4) == 0) {
+        status = cachify_report(CACHIFY_CORRUPT, "the store is sick at %d degrees", 39);
+    } else if (o->held) {
+        who->holder = (cachify_info_t){
+            .state = CACHIFY_STATE_HELD, .pid = 99, .token = o->token, .remaining_ms = 1234};
+        who->holder_is_self = false;
+        status = CACHIFY_LOCKED;
+    } else {
+        o->held = true;
+        o->key_len = request->key_len;
+        memcpy(o->key, request->key, request->key_len);
+        grant->token = ++o->token;
+        grant->store[0] = o->token;
+    }
+    pthread_mutex_unlock(&o->mutex);
+    return status;
+}
+
+static cachify_status_t own_release(void *self, cachify_caller_t *who, cachify_grant_t *grant)
+{
+    struct own *o = self;
+    (void)who;
+    pthread_mutex_lock(&o->mutex);
+    bool is_it = o->held && grant->store[0] == o->token;
+    o->held = o->held && !is_it;
+    pthread_mutex_unlock(&o->mutex);
+    return is_it ? CACHIFY_OK : CACHIFY_LOST;
+}
+
+static cachify_status_t own_extend(void *self, cachify_caller_t *who, cachify_grant_t *grant,
+                                   int64_t exp_ms)
+{
+    const struct own *o = self;
+    (void)who, (void)exp_ms;
+    return o->held && grant->store[0] == o->token ? CACHIFY_OK : CACHIFY_LOST;
+}
+
+static int64_t own_remaining(void *self, const cachify_grant_t *grant)
+{
+    const struct own *o = self;
+    return o->held && grant->store[0] == o->token ? CACHIFY_NEVER : 0;
+}
+
+static cachify_status_t own_query(void *self, cachify_caller_t *who, const char *key,
+                                  uint32_t key_len, cachify_info_t *info)
+{
+    const struct own *o = self;
+    (void)who;
+    bool is_it = o->held && key_len == o->key_len && memcmp(key, o->key, key_len) == 0;
+    *info = (cachify_info_t){.state = is_it ? CACHIFY_STATE_HELD : CACHIFY_STATE_FREE};
+    return CACHIFY_OK;
+}
+
+static cachify_status_t own_del(void *self, cachify_caller_t *who, const char *key,
+                                uint32_t key_len)
+{
+    (void)who, (void)key, (void)key_len;
+    ((struct own *)self)->held = false;
+    return CACHIFY_OK;
+}
+
+static cachify_status_t own_enter(void *self, cachify_caller_t *who)
+{
+    ((struct own *)self)->enters++;
+    return who->serial != 0 && who->thread_id != 0 ? CACHIFY_OK : CACHIFY_INVALID;
+}
+
+static void own_leave(void *self, cachify_caller_t *who)
+{
+    (void)who;
+    ((struct own *)self)->leaves++;
+}
+
+static void own_destroy(void *self)
+{
+    ((struct own *)self)->destroys++;
+}
+
+static cachify_client_t own_client(void)
+{
+    own = (struct own){.mutex = PTHREAD_MUTEX_INITIALIZER, .token = 100};
+    return (cachify_client_t){.size = sizeof(cachify_client_t),
+                              .key_max = 40,
+                              .value_max = 8,
+                              .self = &own,
+                              .del = own_del,
+                              .acquire = own_acquire,
+                              .release = own_release,
+                              .extend = own_extend,
+                              .remaining_ns = own_remaining,
+                              .query = own_query,
+                              .enter = own_enter,
+                              .leave = own_leave,
+                              .destroy = own_destroy};
+}
+
+static void setup_own(void)
+{
+    cachify_client_t client = own_client();
+    cachify_config_t config = {.client = &client, .poll_interval_ms = 10};
+    assert_ok(cachify_open(&config, &mine));
+    memset(&client, 0x5a, sizeof client); /* it was copied */
+}
+
+static cachify_status_t take_own(const char *key, bool wait, cachify_lease_t *got)
+{
+    cachify_lock_t lock = {.key = key, .wait = wait, .timeout_ms = 30};
+    return cachify_acquire(mine, &lock, got);
+}
+
+START_TEST(a_users_client_is_behind_every_call)
+{
+    bool locked;
+    cachify_lease_t second;
+    assert_ok(take_own("job", false, &lease));
+    ck_assert_uint_eq(cachify_lease_token(&lease), 101);
+    ck_assert(cachify_lease_held(&lease));
+    ck_assert_int_eq(cachify_lease_remaining_ms(&lease), CACHIFY_NEVER);
+    assert_ok(cachify_extend(&lease, 1000));
+    assert_status(take_own("job", false, &second), CACHIFY_LOCKED);
+    assert_says("job is already locked!");
+    assert_says("process 99 ");
+    assert_ok(cachify_is_locked(mine, "job", &locked));
+    ck_assert(locked);
+    assert_ok(cachify_release_key(mine, "job"));
+    ck_assert(!cachify_lease_held(&lease));
+    assert_status(cachify_extend(&lease, 1000), CACHIFY_LOST);
+    assert_status(cachify_release(&lease), CACHIFY_LOST);
+    assert_ok(cachify_close(mine));
+}
+END_TEST
+
+START_TEST(a_users_client_gets_prefix_and_key_in_whole_words)
+{
+    assert_ok(take_own("a", false, &lease));
+    ck_assert_uint_eq(own.last.key_len, 5);
+    ck_assert_mem_eq(own.key, "PYC-a", 5);
+    ck_assert_int_eq(own.last.exp_ms, 30000);
+    ck_assert_uint_eq(own.last.value_len, 0);
+    assert_ok(cachify_release(&lease));
+    cachify_lock_t lock = {.key = "b", .exp_ms = CACHIFY_NEVER, .value = "note", .value_len = 4};
+    assert_ok(cachify_acquire(mine, &lock, &lease));
+    ck_assert_int_eq(own.last.exp_ms, CACHIFY_NEVER);
+    ck_assert_uint_eq(own.last.value_len, 4);
+    assert_ok(cachify_release(&lease));
+    assert_status(take_own("a key beyond the forty bytes of key_max", false, &lease),
+                  CACHIFY_KEY_TOO_LONG);
+    lock.value_len = 9;
+    assert_status(cachify_acquire(mine, &lock, &lease), CACHIFY_INVALID);
+    assert_ok(cachify_close(mine));
+}
+END_TEST
+
+START_TEST(a_users_client_without_wait_is_polled)
+{
+    cachify_lease_t second;
+    assert_ok(take_own("job", false, &lease));
+    unsigned before = own.acquires;
+    assert_status(take_own("job", true, &second), CACHIFY_TIMEOUT);
+    ck_assert_uint_ge(own.acquires, before + 2); /* every 10 ms of 30, on an idle machine */
+    ck_assert_uint_le(own.acquires, before + 6);
+    assert_ok(cachify_release(&lease));
+    assert_ok(take_own("job", true, &lease));
+    assert_ok(cachify_release(&lease));
+    assert_ok(cachify_close(mine));
+}
+END_TEST
+
+START_TEST(a_users_client_reports_in_its_own_words)
+{
+    cachify_client_t client = own_client();
+    assert_ok(cachify_close(mine));
+    assert_ok(cachify_open(&(cachify_config_t){.client = &client, .prefix = ""}, &mine));
+    assert_status(take_own("sick", false, &lease), CACHIFY_CORRUPT);
+    ck_assert_str_eq(cachify_last_error(), "the store is sick at 39 degrees");
+    assert_status(cachify_shm_sweep(mine), CACHIFY_INVALID);
+    assert_says("shared-memory");
+    assert_ok(cachify_close(mine));
+}
+END_TEST
+
+static int64_t come_and_go(unsigned i, void *context)
+{
+    cachify_lease_t got;
+    (void)i, (void)context;
+    cachify_status_t status = take_own("job", true, &got);
+    return status == CACHIFY_OK ? cachify_release(&got) : status;
+}
+
+START_TEST(a_users_client_is_told_of_threads_and_of_its_end_once)
+{
+    int64_t got[1];
+    assert_ok(take_own("job", false, &lease));
+    assert_ok(cachify_release(&lease));
+    ck_assert_uint_eq(own.enters, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        threads_together(1, come_and_go, NULL, got);
+        assert_ok((cachify_status_t)got[0]);
+    }
+    ck_assert_uint_eq(own.enters, 4);
+    ck_assert_uint_eq(own.leaves, 3);
+    assert_ok(take_own("job", false, &lease));
+    assert_ok(cachify_close(mine));
+    ck_assert_uint_eq(own.destroys, 0); /* a lease needs it */
+    ck_assert(cachify_lease_held(&lease));
+    assert_ok(cachify_release(&lease));
+    ck_assert_uint_eq(own.leaves, 4);
+    ck_assert_uint_eq(own.destroys, 1);
+}
+END_TEST
+
+START_TEST(a_client_that_lacks_something_is_refused)
+{
+    cachify_t *none = NULL;
+    cachify_client_t whole = own_client(), client;
+    cachify_config_t config = {.client = &client};
+    for (unsigned i = 0; i < 7; i++) {
+        client = whole;
+        switch (i) {
+        case 0:
+            client.acquire = NULL;
+            break;
+        case 1:
+            client.release = NULL;
+            break;
+        case 2:
+            client.extend = NULL;
+            break;
+        case 3:
+            client.remaining_ns = NULL;
+            break;
+        case 4:
+            client.query = NULL;
+            break;
+        case 5:
+            client.del = NULL;
+            break;
+        default:
+            client.size = 8;
+            break;
+        }
+        assert_status(cachify_open(&config, &none), CACHIFY_INVALID);
+        assert_says(i < 6 ? "lacks" : "cachify_client_t");
+        ck_assert_ptr_null(none);
+    }
+    ck_assert_uint_eq(own.destroys, 0); /* what was not taken over stays the user's */
+    assert_ok(cachify_close(mine));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("client");
+    TCase *t = group(s, "shared memory", setup_store, teardown_store);
+    tcase_add_test(t, set_nx_succeeds_only_if_there_is_none);
+    tcase_add_test(t, set_nx_of_any_number_at_once_one_succeeds);
+    tcase_add_test(t, set_overwrites_and_so_ends_anothers_lease);
+    tcase_add_test(t, get_says_how_much_room_it_needs_and_touches_nothing);
+    tcase_add_test(t, get_of_what_expired_is_LOST);
+    t = group(s, "a user's own", setup_own, NULL);
+    tcase_add_test(t, a_users_client_is_behind_every_call);
+    tcase_add_test(t, a_users_client_gets_prefix_and_key_in_whole_words);
+    tcase_add_test(t, a_users_client_without_wait_is_polled);
+    tcase_add_test(t, a_users_client_reports_in_its_own_words);
+    tcase_add_test(t, a_users_client_is_told_of_threads_and_of_its_end_once);
+    tcase_add_test(t, a_client_that_lacks_something_is_refused);
+    return run_suite(s);
+}

@@ -1,0 +1,419 @@
+/* Process entries: registration, children, a full table of them, instances of one process; and what an
+ * application does with its descriptors. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "ground/fork.h"
+#include "shm/liveness.h"
+
+static cachify_lease_t lease;
+
+static struct cf_process *entry_of(cf_owner owner)
+{
+    return &here.m->process_at[cf_owner_entry(owner)];
+}
+
+/* ---- Registration ---- */
+
+START_TEST(an_entry_says_who_it_is)
+{
+    struct agent *agent = agent_start();
+    struct cf_process *p = entry_of(agent->owner);
+    ck_assert_uint_eq(cf_load_relaxed(&p->generation), cf_owner_generation(agent->owner));
+    ck_assert_uint_eq(cf_load_relaxed(&p->pid), (uint64_t)agent->pid);
+    ck_assert_uint_eq(cf_load_relaxed(&p->pid_namespace), cf_pid_namespace());
+    ck_assert_uint_le(cf_load_relaxed(&p->registered), cf_now(here.m));
+    ck_assert_int_eq(cf_byte_ask(here.m, cf_owner_entry(agent->owner)), CF_BYTE_LOCKED);
+    ck_assert_uint_eq(census(here.m).entries, 2);
+    agent_kill(agent);
+    ck_assert_uint_eq(census(here.m).entries, 1);
+}
+END_TEST
+
+START_TEST(closing_gives_the_entry_back_and_ends_its_leases)
+{
+    struct agent *agent = agent_start();
+    cachify_t *other;
+    assert_ok(cachify_open(&here.config, &other));
+    cf_owner owner = cf_self(mapping_of(other));
+    ck_assert_uint_eq(census(here.m).entries, 3);
+    assert_ok(cachify_close(other));
+    ck_assert_uint_eq(census(here.m).entries, 2);
+    ck_assert_uint_eq(cf_load_relaxed(&entry_of(owner)->generation),
+                      cf_owner_generation(owner) + 1);
+    ck_assert_int_eq(agent_take(agent, "job", 0).status, CACHIFY_OK);
+}
+END_TEST
+
+START_TEST(an_entry_used_again_has_another_generation)
+{
+    cf_owner owners[200];
+    for (unsigned i = 0; i < 200; i++) {
+        cachify_t *other;
+        assert_ok(cachify_open(&here.config, &other));
+        owners[i] = cf_self(mapping_of(other));
+        for (unsigned k = 0; k < i; k++)
+            ck_assert_uint_ne(owners[k], owners[i]);
+        assert_ok(cachify_close(other));
+    }
+}
+END_TEST
+
+START_TEST(two_instances_of_one_process_exclude_each_other)
+{
+    cachify_t *other;
+    cachify_lease_t second;
+    assert_ok(cachify_open(&here.config, &other));
+    assert_ok(take("job", 0, &lease));
+    assert_status(cachify_acquire(other, &(cachify_lock_t){.key = "job"}, &second), CACHIFY_LOCKED);
+    assert_ok(cachify_acquire(other, &(cachify_lock_t){.key = "other"}, &second));
+    assert_ok(cachify_release(&second));
+    assert_ok(cachify_close(other)); /* pitfall 37: ours stays */
+    struct agent *agent = agent_start();
+    ck_assert_int_eq(agent_take(agent, "job", 0).status, CACHIFY_LOCKED);
+    ck_assert(cachify_lease_held(&lease));
+}
+END_TEST
+
+/* pitfall 39 */
+START_TEST(a_full_table_of_processes_is_FULL_and_says_how_many)
+{
+    struct agent *agents[64];
+    uint32_t n = here.m->processes;
+    char number[16];
+    ck_assert_uint_eq(n, 64);
+    for (uint32_t i = 0; i < n - 1; i++)
+        agents[i] = agent_start();
+    struct agent *late = agent_start_idle();
+    struct agent_answer answer = agent_open(late);
+    ck_assert_int_eq(answer.status, CACHIFY_FULL);
+    snprintf(number, sizeof number, "%u", n);
+    ck_assert_msg(strstr(answer.error, number) != NULL, "%s", answer.error);
+    ck_assert_int_eq(agent_take(agents[5], "job", 0).status, CACHIFY_OK); /* the others go on */
+    ck_assert_int_eq(agent_take(agents[9], "job", 0).status, CACHIFY_LOCKED);
+    agent_kill(agents[5]);
+    assert_ok(agent_open(late).status); /* what the dead had is used again */
+    ck_assert_int_eq(agent_take(late, "job", 0).status, CACHIFY_OK);
+}
+END_TEST
+
+static int64_t open_and_close(unsigned i, void *context)
+{
+    (void)i;
+    for (unsigned k = 0; k < *(unsigned *)context; k++) {
+        cachify_t *own;
+        cachify_lease_t mine;
+        if (cachify_open(&here.config, &own) != CACHIFY_OK)
+            return 1;
+        if (cachify_acquire(own, &(cachify_lock_t){.key = numbered("job", i)}, &mine) != CACHIFY_OK)
+            return 2;
+        if (cachify_release(&mine) != CACHIFY_OK)
+            return 3;
+        if (cachify_close(own) != CACHIFY_OK)
+            return 4;
+    }
+    return 0;
+}
+
+START_TEST(many_register_at_once_each_in_an_entry_of_its_own)
+{
+    int64_t got[8];
+    unsigned n = rounds(100);
+    processes_together(8, open_and_close, &n, got);
+    for (unsigned i = 0; i < 8; i++)
+        ck_assert_int_eq(got[i], 0);
+    threads_together(8, open_and_close, &n, got);
+    for (unsigned i = 0; i < 8; i++)
+        ck_assert_int_eq(got[i], 0);
+    ck_assert_uint_eq(census(here.m).entries, 1);
+}
+END_TEST
+
+/* ---- Children ---- */
+
+struct child_saw {
+    cf_owner owner;
+    uint64_t serial;
+    cachify_status_t taken, second;
+    _Atomic bool go;
+};
+
+static void be_child(struct child_saw *saw)
+{
+    cachify_lease_t mine;
+    saw->taken = take("child's", CACHIFY_NEVER, &mine);
+    saw->owner = cf_self(here.m);
+    saw->serial = cf_process_serial();
+    saw->second = take("parent's", 0, &lease);
+    for (int64_t until = now_ms() + LONG_MS; !atomic_load(&saw->go) && now_ms() < until;)
+        tick();
+    end_child();
+}
+
+/* By fork, or without the library being told. */
+START_TEST(a_child_registers_itself_at_its_first_call)
+{
+#ifdef CF_TSAN
+    if (_i == 1)
+        SKIP("ThreadSanitizer does not see a raw clone");
+#endif
+    struct child_saw *saw = shared(sizeof *saw);
+    cf_owner own = cf_self(here.m);
+    assert_ok(take("parent's", CACHIFY_NEVER, &lease));
+    pid_t pid = _i == 0 ? fork() : (pid_t)syscall(SYS_clone, (long)SIGCHLD, NULL, NULL, NULL, NULL);
+    if (pid == 0)
+        be_child(saw);
+    EVENTUALLY(query("child's").state == CACHIFY_STATE_HELD, LONG_MS);
+    ck_assert_int_eq(query("child's").pid, pid);
+    ck_assert_uint_eq(census(here.m).entries, 2);
+    ck_assert_uint_eq(cf_self(here.m), own);
+    ck_assert(cachify_lease_held(&lease));
+    atomic_store(&saw->go, true);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    ck_assert_int_eq(saw->taken, CACHIFY_OK);
+    ck_assert_int_eq(saw->second, CACHIFY_LOCKED);
+    ck_assert_uint_ne(saw->owner, own);
+    ck_assert_uint_ne(saw->serial, cf_process_serial());
+    tick();
+    tick();
+    ck_assert(!is_locked("child's"));
+    ck_assert(cachify_lease_held(&lease)); /* pitfall 10 */
+    ck_assert_uint_eq(census(here.m).entries, 1);
+}
+END_TEST
+
+/* pitfall 10, pitfall 43: also what the library does at exit. */
+START_TEST(a_child_that_exits_in_the_ordinary_way_touches_nothing)
+{
+    assert_ok(take("parent's", CACHIFY_NEVER, &lease));
+    for (unsigned i = 0; i < 4; i++) {
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            cachify_lease_t mine;
+            if (i % 2 == 1)
+                take("child's", 0, &mine);
+            if (i >= 2)
+                cachify_close(here.cachify);
+            _Exit(0);
+        }
+        waitpid(pid, NULL, 0);
+        ck_assert(cachify_lease_held(&lease));
+        ck_assert(is_locked("parent's"));
+    }
+    assert_ok(cachify_release(&lease));
+}
+END_TEST
+
+START_TEST(a_grandchild_too_is_a_process_of_its_own)
+{
+    cachify_status_t *status = shared(2 * sizeof *status);
+    assert_ok(take("job", CACHIFY_NEVER, &lease));
+    pid_t pid = fork();
+    if (pid == 0) {
+        cachify_lease_t mine;
+        status[0] = take("mine", CACHIFY_NEVER, &mine);
+        pid_t grandchild = fork();
+        if (grandchild == 0) {
+            status[1] = cachify_release(&mine);
+            end_child();
+        }
+        waitpid(grandchild, NULL, 0);
+        if (!cachify_lease_held(&mine))
+            status[0] = CACHIFY_LOST;
+        end_child();
+    }
+    waitpid(pid, NULL, 0);
+    ck_assert_int_eq(status[0], CACHIFY_OK);
+    ck_assert_int_eq(status[1], CACHIFY_INVALID);
+    ck_assert(cachify_lease_held(&lease));
+}
+END_TEST
+
+#ifndef CF_TSAN /* it does not follow children of a process with threads */
+
+struct busy {
+    _Atomic bool over;
+    _Atomic unsigned failures;
+};
+
+static int64_t fork_or_work(unsigned i, void *context)
+{
+    struct busy *busy = context;
+    cachify_lease_t mine;
+    unsigned n = 0;
+    for (; i > 0 && !atomic_load(&busy->over); n++) {
+        cachify_t *own;
+        if (pass(numbered("job", i)) == 0)
+            atomic_fetch_add(&busy->failures, 1);
+        if (i == 2 &&
+            (cachify_open(&here.config, &own) != CACHIFY_OK || cachify_close(own) != CACHIFY_OK))
+            atomic_fetch_add(&busy->failures, 1);
+    }
+    for (unsigned k = 0; i == 0 && k < rounds(150); k++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            alarm(60);
+            if (take("child's", 0, &mine) == CACHIFY_OK)
+                end_child();
+            _exit(1);
+        }
+        int status;
+        if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status))
+            n++;
+    }
+    if (i == 0)
+        atomic_store(&busy->over, true);
+    return i == 0 ? n : 0;
+}
+
+/* pitfall 43: nothing that another thread was doing is half done in the child. */
+START_TEST(a_fork_amid_the_work_of_other_threads_gives_a_working_child)
+{
+    int64_t got[4];
+    struct busy busy = {0};
+    threads_together(4, fork_or_work, &busy, got);
+    ck_assert_int_eq(got[0], 0);
+    ck_assert_uint_eq(busy.failures, 0);
+}
+END_TEST
+
+static void *register_beside(void *context)
+{
+    struct busy *busy = context;
+    while (!atomic_load(&busy->over)) {
+        cachify_t *own;
+        if (cachify_open(&here.config, &own) != CACHIFY_OK || cachify_close(own) != CACHIFY_OK)
+            atomic_fetch_add(&busy->failures, 1);
+    }
+    return NULL;
+}
+
+/* pitfall 38: the descriptor that a registration opens is not inherited in between. */
+START_TEST(a_fork_amid_a_registration_inherits_nothing_of_it)
+{
+    pthread_t thread;
+    pid_t pids[40];
+    struct busy busy = {0};
+    ck_assert_int_eq(pthread_create(&thread, NULL, register_beside, &busy), 0);
+    for (unsigned k = 0; k < 40; k++) {
+        pids[k] = fork();
+        if (pids[k] == 0) {
+            alarm(60);
+            for (;;)
+                pause();
+        }
+    }
+    atomic_store(&busy.over, true);
+    pthread_join(thread, NULL);
+    /* All of them live, but only this process has an entry. */
+    uint32_t entries = census(here.m).entries;
+    for (unsigned k = 0; k < 40; k++) {
+        send_signal(pids[k], SIGKILL);
+        waitpid(pids[k], NULL, 0);
+    }
+    ck_assert_uint_eq(busy.failures, 0);
+    ck_assert_uint_eq(entries, 1);
+}
+END_TEST
+
+#endif
+
+/* ---- Descriptors ---- */
+
+START_TEST(opening_costs_one_descriptor_and_closing_gives_it_back)
+{
+    cachify_t *other;
+    unsigned before = count_descriptors();
+    assert_ok(cachify_open(&here.config, &other));
+    ck_assert_uint_le(count_descriptors(), before + 1);
+    assert_ok(cachify_close(other));
+    ck_assert_uint_eq(count_descriptors(), before);
+}
+END_TEST
+
+START_TEST(no_descriptor_survives_exec)
+{
+    for (int fd = 3; fd < 64; fd++) {
+        struct stat st;
+        if (fstat(fd, &st) == 0 && st.st_ino == here.m->inode && st.st_dev == here.m->device)
+            ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+    }
+}
+END_TEST
+
+/* The application closed ours, and another file got its number. */
+START_TEST(closing_does_not_close_anothers_descriptor)
+{
+    cachify_t *other;
+    assert_ok(cachify_open(&here.config, &other));
+    int number = mapping_of(other)->fd;
+    ck_assert_int_ge(number, 0);
+    int mine = open("/dev/null", O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(dup2(mine, number), number);
+    assert_ok(cachify_close(other));
+    ck_assert_int_ge(fcntl(number, F_GETFD), 0);
+    close(number);
+    close(mine);
+}
+END_TEST
+
+static cachify_status_t act_daemonise(struct agent_self *self, const struct agent_order *order,
+                                      struct agent_answer *answer)
+{
+    cachify_lease_t mine;
+    (void)order;
+    for (int fd = 0; fd < 256; fd++)
+        if (fd != self->socket)
+            close(fd);
+    answer->number = setsid();
+    /* Opened by its parent; registered by itself, now. */
+    cachify_status_t status = take("daemon", CACHIFY_NEVER, &mine);
+    return status;
+}
+
+START_TEST(a_child_that_closed_everything_registers_and_works)
+{
+    struct agent *agent = agent_start_idle();
+    struct agent_answer answer = agent_run(agent, act_daemonise, 0);
+    ck_assert_msg(answer.status == CACHIFY_OK, "%s", answer.error);
+    ck_assert(is_locked("daemon"));
+    ck_assert_uint_eq(census(here.m).entries, 2);
+    agent_kill(agent);
+    ck_assert(!is_locked("daemon"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("process");
+    TCase *t = group(s, "registration", setup_here, teardown_here);
+    tcase_add_test(t, an_entry_says_who_it_is);
+    tcase_add_test(t, closing_gives_the_entry_back_and_ends_its_leases);
+    tcase_add_test(t, an_entry_used_again_has_another_generation);
+    tcase_add_test(t, two_instances_of_one_process_exclude_each_other);
+    tcase_add_test(t, a_full_table_of_processes_is_FULL_and_says_how_many);
+    tcase_add_test(t, many_register_at_once_each_in_an_entry_of_its_own);
+    t = group(s, "children", setup_here, teardown_here);
+    tcase_add_loop_test(t, a_child_registers_itself_at_its_first_call, 0, 2);
+    tcase_add_test(t, a_child_that_exits_in_the_ordinary_way_touches_nothing);
+    tcase_add_test(t, a_grandchild_too_is_a_process_of_its_own);
+#ifndef CF_TSAN
+    if (!SANITIZED) /* a child of threads may hang in AddressSanitizer's own allocator */
+        tcase_add_test(t, a_fork_amid_the_work_of_other_threads_gives_a_working_child);
+    tcase_add_test(t, a_fork_amid_a_registration_inherits_nothing_of_it);
+#endif
+    t = group(s, "descriptors", setup_here, teardown_here);
+    tcase_add_test(t, opening_costs_one_descriptor_and_closing_gives_it_back);
+    tcase_add_test(t, no_descriptor_survives_exec);
+    tcase_add_test(t, closing_does_not_close_anothers_descriptor);
+    tcase_add_test(t, a_child_that_closed_everything_registers_and_works);
+    return run_suite(s);
+}
