@@ -102,15 +102,22 @@ struct storm {
     _Atomic unsigned ok, missing, wrong;
 };
 
+/* Counts and names what should not have happened. */
+static void count_wrong(struct storm *storm, const char *call)
+{
+    atomic_fetch_add(&storm->wrong, 1);
+    fprintf(stderr, "%s: %s\n", call, cachify_last_error());
+}
+
 static int64_t use_or_replace(unsigned i, void *context)
 {
     struct storm *storm = context;
     if (i == 0) {
         for (unsigned n = 0; n < rounds(100); n++) {
             if (cachify_init(&here.config) != CACHIFY_OK)
-                atomic_fetch_add(&storm->wrong, 1);
+                count_wrong(storm, "init");
             if (n % 5 == 4 && cachify_shutdown() != CACHIFY_OK)
-                atomic_fetch_add(&storm->wrong, 1);
+                count_wrong(storm, "shutdown");
         }
         atomic_store(&storm->over, true);
         return 0;
@@ -121,11 +128,14 @@ static int64_t use_or_replace(unsigned i, void *context)
         cachify_status_t status = take_global(key, &mine);
         if (status == CACHIFY_OK) {
             atomic_fetch_add(&storm->ok, 1);
-            if (!cachify_lease_held(&mine) || cachify_release(&mine) != CACHIFY_OK)
-                atomic_fetch_add(&storm->wrong, 1);
+            if (!cachify_lease_held(&mine))
+                count_wrong(storm, "held");
+            if (cachify_release(&mine) != CACHIFY_OK)
+                count_wrong(storm, "release");
+        } else if (status == CACHIFY_NOT_INITIALIZED) {
+            atomic_fetch_add(&storm->missing, 1);
         } else {
-            atomic_fetch_add(status == CACHIFY_NOT_INITIALIZED ? &storm->missing : &storm->wrong,
-                             1);
+            count_wrong(storm, "acquire");
         }
     }
     return 0;
