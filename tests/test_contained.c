@@ -70,14 +70,14 @@ END_TEST
 static cachify_status_t act_have_a_holder(struct agent_self *self, const struct agent_order *order,
                                           struct agent_answer *answer)
 {
-    _Atomic int *status = shared(sizeof *status);
+    _Atomic cachify_status_t *status = shared(sizeof *status);
     (void)answer;
     *status = CACHIFY_PENDING;
     pid_t pid = fork();
     if (pid == 0) {
         cachify_t *instance;
         cachify_lock_t lock = {.key = order->key, .exp_ms = CACHIFY_NEVER};
-        int result = cachify_open(&here.config, &instance);
+        cachify_status_t result = cachify_open(&here.config, &instance);
         if (result == CACHIFY_OK)
             result = cachify_acquire(instance, &lock, &self->lease[1]);
         *status = result;
@@ -86,7 +86,7 @@ static cachify_status_t act_have_a_holder(struct agent_self *self, const struct 
     }
     while (*status == CACHIFY_PENDING)
         tick();
-    return (cachify_status_t)*status;
+    return *status;
 }
 
 START_TEST(a_container_that_ends_sets_all_its_locks_free)
@@ -169,6 +169,7 @@ static int64_t shift_s; /* by which the wall clock of this process is wrong */
 
 /* In place of libc's, for the library as for the test: the wall clock can be set without
  * setting the machine's. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): libc's are reserved. */
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
     int result = (int)syscall(SYS_clock_gettime, clock, t);
