@@ -69,8 +69,10 @@ cachify_status_t cachify_release(cachify_lease_t *given)
     struct cf_binding *b = cf_binding_of(instance);
     if (__builtin_expect(b == NULL, 0))
         b = cf_bind(instance);
-    if (b == NULL)
-        return cf_last_failure(); /* the lease ends with its expiry or this process */
+    if (b == NULL) { /* no memory: nothing was given back, and it can be tried again */
+        cf_store_release(&lease->state, CF_LEASE_HELD);
+        return cf_last_failure();
+    }
     cachify_status_t status =
         instance->client.release(instance->client.self, &b->caller, &lease->grant);
     /* The pin belongs to the lease where acquire put it.  Who releases a copy leaves it:
