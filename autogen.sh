@@ -32,6 +32,7 @@ rt      clang-asan    libclang-rt-dev
 cmd     clang-format  clang-format
 cmd     clang-tidy    clang-tidy
 cmd     cppcheck      cppcheck
+cmd     gcovr         gcovr
 cmd     spin          spin
 cmd     valgrind      valgrind,libc6-dbg
 '

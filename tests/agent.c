@@ -84,6 +84,7 @@ void agent_serve(struct agent_self *self)
         answer.status = order.act(self, &order, &answer);
         snprintf(answer.error, sizeof answer.error, "%s", cachify_last_error());
         describe_lease(&self->lease[order.lease], &answer);
+        keep_counts();
         if (send(self->socket, &answer, sizeof answer, MSG_NOSIGNAL) != sizeof answer)
             break;
     }

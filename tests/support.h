@@ -155,6 +155,8 @@ void threads_together(unsigned n, crowd_act *act, void *context, int64_t *result
 void processes_together(unsigned n, crowd_act *act, void *context, int64_t *results);
 /* How children end: at an ordinary exit checkers look for leaks, and say so. */
 _Noreturn void end_child(void);
+/* Counts of executed lines are written at an ordinary exit only, and most children die. */
+void keep_counts(void);
 /* To a process that the test started: never to a group, whatever went wrong before. */
 void send_signal(pid_t pid, int number);
 /* Zeroed memory that children share. */
