@@ -153,12 +153,23 @@ static int64_t count_pins(const cachify_t *instance)
     return pins;
 }
 
+/* Counted twice, with a heavy fence between (E9): a call on a lease is pinned against the
+ * lease's release, which may have come after reap's fence, so the first count may miss the
+ * pin and see the release. */
+static bool is_unpinned(const cachify_t *instance)
+{
+    if (count_pins(instance) != 0)
+        return false;
+    cf_fence_heavy();
+    return count_pins(instance) == 0;
+}
+
 /* Take one whose last pin is gone off the closing list. */
 static cachify_t *next_unpinned(void)
 {
     for (cachify_t **at = &closing; *at != NULL; at = &(*at)->next) {
         cachify_t *instance = *at;
-        if (count_pins(instance) != 0)
+        if (!is_unpinned(instance))
             continue;
         *at = instance->next;
         for (struct cf_binding *b = instance->bindings; b != NULL; b = b->next_of_instance) {

@@ -10,7 +10,7 @@
 
 static struct cf_wiped fallback = {.lock = PTHREAD_MUTEX_INITIALIZER};
 struct cf_wiped *cf_wiped = &fallback;
-bool cf_fences_full = true;
+_Atomic bool cf_fences_full = true;
 static _Atomic uint64_t last_serial; /* of this process or its nearest ancestor that called */
 
 static long membarrier(int command)
@@ -20,10 +20,10 @@ static long membarrier(int command)
 
 void cf_fence_heavy(void)
 {
-    if (!cf_fences_full && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0) {
+    if (!cf_load_relaxed(&cf_fences_full) && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0) {
         /* Forbidden since the library was loaded.  From now on both are full; what other
          * threads stored before they knew is visible long before this sleep is over. */
-        cf_fences_full = true;
+        cf_store_relaxed(&cf_fences_full, true);
         cf_nanosleep(20 * CF_MS);
     }
     atomic_thread_fence(memory_order_seq_cst);
@@ -67,7 +67,7 @@ __attribute__((constructor)) static void prepare(void)
 {
     cf_wiped = wiped_page();
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-    cf_fences_full = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+    cf_store_relaxed(&cf_fences_full, membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0);
 }
 
 uint64_t cf_process_serial_slow(void)

@@ -33,13 +33,13 @@ void cf_process_unlock(void);
 /* A pair of fences between threads of this process, of which the frequent one is nearly
  * free: store, light fence, load here; store, heavy fence, load there; then one of the two
  * sees the other's store.  membarrier(2) makes it so; without it both are full fences. */
-extern bool cf_fences_full;
+extern _Atomic bool cf_fences_full;
 void cf_fence_heavy(void);
 
 static inline void cf_fence_light(void)
 {
     atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(cf_fences_full, 0))
+    if (__builtin_expect(cf_load_relaxed(&cf_fences_full), 0))
         atomic_thread_fence(memory_order_seq_cst);
 }
 
