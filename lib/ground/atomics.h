@@ -1,4 +1,4 @@
-/* Atomic accesses by names that say their order.  The edges E1 to E9 of
+/* Atomic accesses by names that say their order.  The edges E1 to E10 of
  * lib/shm/README.md are cited where they are used. */
 #ifndef CF_GROUND_ATOMICS_H
 #define CF_GROUND_ATOMICS_H
@@ -35,7 +35,8 @@
 #endif
 
 /* Every compare-and-swap of the protocol is sequentially consistent, failed ones acquire:
- * several edges (E5 to E7) need it, and none is slower for it on the machines at hand. */
+ * several edges (E5 to E7) need it, and none is slower for it on the machines at hand.  An
+ * acquire load after one is not ordered by it (lib/shm/EDGES.md); cf_load_seq is. */
 static inline bool cf_cas64(_Atomic uint64_t *p, uint64_t expected, uint64_t desired)
 {
     return atomic_compare_exchange_strong_explicit(p, &expected, desired, memory_order_seq_cst,
