@@ -38,6 +38,16 @@ sweep/beside-force      | lifecycle | -DWORKERS=2 -DFORCE -DSWEEPER -DTICKS=0 -D
 sweep/remover-killed    | lifecycle | -DWORKERS=1 -DEXTENDER -DFORCE -DSWEEPER -DKILL=3 -DTICKS=0
 sweep/of-the-dead       | lifecycle | -DWORKERS=2 -DSWEEPER -DKILL=1 -DRECORDS=2
 sweep/sweeper-killed    | lifecycle | -DWORKERS=1 -DSWEEPER -DSWEEPER2 -DKILL=1 -DKILL2=3 -DABANDON
+weak/insert             | weak      | -DINSERT -DWEAK
+weak/mark               | weak      | -DMARK -DWEAK
+weak/sleep              | weak      | -DSLEEP -DWEAK -DPROCS=3 -DOPS=1
+weak/sleep-again        | weak      | -DSLEEP -DWEAK -DOPS=3
+weak/pins               | weak      | -DPINS -DWEAK
+weak/pins-on-instance   | weak      | -DPINS -DWEAK -DON_INSTANCE
+x86/insert-acquire      | weak      | -DINSERT -DACQUIRE_WALK
+x86/mark-acquire        | weak      | -DMARK -DACQUIRE_WALK
+x86/sleep-acquire       | weak      | -DSLEEP -DACQUIRE_WAKE -DACQUIRE_LOOK
+x86/pins                | weak      | -DPINS
 '
 
 # name | model | bounds and cast | what must be seen
@@ -58,6 +68,22 @@ intent-omitted          | lifecycle | -DNO_INTENT -DWORKERS=1 -DABANDON -DFORCE 
 withdrawer-frees        | lifecycle | -DWITHDRAWER_FREES -DWORKERS=2 -DSLOTS=2                  | records
 copy-not-confirmed      | lifecycle | -DNO_CONFIRM -DWORKERS=2                                  | verdict
 moved-on-is-lost        | lifecycle | -DNO_MOVED_ON -DWORKERS=2 -DEXTENDER                      | verdict
+E5-acquire              | weak      | -DINSERT -DWEAK -DACQUIRE_WALK                            | I1
+E5-acquire-one-side     | weak      | -DINSERT -DWEAK -DACQUIRE_NEAR                            | I1
+E5-store-on-x86         | weak      | -DINSERT -DPLAIN_T1                                       | I1
+E6-acquire              | weak      | -DMARK -DWEAK -DACQUIRE_WALK                              | I1
+E6-acquire-one-side     | weak      | -DMARK -DWEAK -DACQUIRE_NEAR                              | I1
+E6-mark-before-only     | weak      | -DMARK -DWEAK -DMARK_ONCE                                 | I1
+E6-epoch-omitted        | weak      | -DMARK -DWEAK -DNO_EPOCH                                  | I1
+E6-store-on-x86         | weak      | -DMARK -DPLAIN_MARK                                       | I1
+E7-acquire-wake         | weak      | -DSLEEP -DWEAK -DACQUIRE_WAKE                             | asleep
+E7-acquire-look         | weak      | -DSLEEP -DWEAK -DACQUIRE_LOOK                             | asleep
+E7-look-then-arm        | weak      | -DSLEEP -DWEAK -DLOOK_FIRST                               | asleep
+E7-disarm-blindly       | weak      | -DSLEEP -DWEAK -DPLAIN_DISARM -DPROCS=3 -DOPS=1           | asleep
+E7-store-on-x86         | weak      | -DSLEEP -DPLAIN_T7                                        | asleep
+E9-counted-once-on-x86  | weak      | -DPINS -DCOUNT_ONCE                                       | in-use
+E9-fenced-once          | weak      | -DPINS -DWEAK -DFENCE_ONCE                                | leak
+E9-not-fenced           | weak      | -DPINS -DWEAK -DNO_HEAVY                                  | leak
 '
 
 # As the first table; `bits` begins the bounds of what is searched by bitstate hashing.
@@ -135,7 +161,10 @@ violation() {
     *last_token*) echo I3 ;;
     *'((holder_token[k]!=token)'* | *'(holder_token[k]==c_token)'*) echo verdict ;;
     *'user['*) echo records ;;
-    *'rec[n].state'*) echo leak ;;
+    *'rec[n].state'* | *'(destroyed==1)'*) echo leak ;;
+    *'(holders<=1)'*) echo I1 ;;
+    *'!(destroyed)'*) echo in-use ;;
+    *'invalid end state'*) echo asleep ;;
     *) echo other ;;
     esac
 }
