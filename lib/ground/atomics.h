@@ -49,6 +49,17 @@ static inline bool cf_cas32(_Atomic uint32_t *p, uint32_t expected, uint32_t des
                                                    memory_order_acquire);
 }
 
+/* For loops: may fail for no reason.  *expected: what was found, then. */
+static inline bool cf_try64(_Atomic uint64_t *p, uint64_t *expected, uint64_t desired)
+{
+    return atomic_compare_exchange_weak(p, expected, desired);
+}
+
+static inline bool cf_try32(_Atomic uint32_t *p, uint32_t *expected, uint32_t desired)
+{
+    return atomic_compare_exchange_weak(p, expected, desired);
+}
+
 static inline void cf_pause(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -57,5 +68,11 @@ static inline void cf_pause(void)
     __asm__ volatile("yield");
 #endif
 }
+
+/* A test that decides before each access who goes on (tests/interleave) puts its own in
+ * the place of all these. */
+#ifdef CF_STEPPED
+#include CF_STEPPED
+#endif
 
 #endif

@@ -12,7 +12,7 @@ void cf_token_keep(struct cf_mapping *m, const struct cf_record *record)
     uint64_t token = cf_load_relaxed(&record->token);
     _Atomic uint64_t *counter = &m->group_at[cf_home(m, cf_load_relaxed(&record->hash))].token;
     uint64_t seen = cf_load_relaxed(counter);
-    while (seen < token && !atomic_compare_exchange_weak(counter, &seen, token)) {
+    while (seen < token && !cf_try64(counter, &seen, token)) {
     }
 }
 

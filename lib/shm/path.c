@@ -7,7 +7,7 @@ static void set_overflow(struct cf_mapping *m, uint32_t g)
 {
     _Atomic uint64_t *control = &m->group_at[g].control;
     uint64_t old = cf_load_relaxed(control);
-    while (!atomic_compare_exchange_weak(control, &old, (old | CF_OVERFLOW) + CF_EPOCH)) {
+    while (!cf_try64(control, &old, (old | CF_OVERFLOW) + CF_EPOCH)) {
     }
 }
 

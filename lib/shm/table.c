@@ -19,6 +19,11 @@ CF_ASSERT("a lease fits the grant's store",
 #define MANY_LOOKS 1000000u
 #define MANY_TRIES 100000u
 
+/* How often one looks again at a rival that lies earlier, before withdrawing it. */
+#ifndef CF_MOMENT
+#define CF_MOMENT 64u
+#endif
+
 /* ---- Walking ---- */
 
 /* One place on a key's path, looked at until what is there is known for certain. */
@@ -226,7 +231,7 @@ static enum rival settle(struct cf_mapping *m, const struct cf_key *key, uint32_
         if (cf_word_state(found.word) != CF_INSERTING)
             return RIVAL_HOLDS;
         /* Who lies earlier is given a moment, so that two do not abort each other for ever. */
-        if (earlier && tries < 64 && !cf_owner_known_dead(m, found.copy.owner)) {
+        if (earlier && tries < CF_MOMENT && !cf_owner_known_dead(m, found.copy.owner)) {
             cf_pause();
             continue;
         }

@@ -28,7 +28,7 @@ uint32_t cf_wait_arm(struct cf_mapping *m, uint64_t hash)
     uint32_t armed;
     do {
         armed = ((old + SEQUENCE) & ~PASSED) | cf_wait_class(hash);
-    } while (!atomic_compare_exchange_weak(word, &old, armed));
+    } while (!cf_try32(word, &old, armed));
     return armed;
 }
 
@@ -67,7 +67,7 @@ void cf_wait_pass_on(struct cf_mapping *m, uint64_t hash)
     do {
         if ((old & PASSED) != 0)
             return;
-    } while (!atomic_compare_exchange_weak(word, &old, (old + SEQUENCE) | PASSED));
+    } while (!cf_try32(word, &old, (old + SEQUENCE) | PASSED));
     cf_futex_wake(word, INT_MAX, cf_wait_class(hash));
 }
 
