@@ -115,10 +115,17 @@ static void fill_key(struct cf_mapping *m, struct cf_record *r, const struct cf_
     cf_store_relaxed(&r->owner, cf_self(m));
 }
 
-/* R2: what differs each time, but for the token.  now: the coarse clock. */
-static inline void fill_lease(struct cf_mapping *m, struct cf_record *r,
-                              const cachify_caller_t *caller, const cachify_request_t *request,
-                              uint64_t now)
+/* What a grant repeats of its record.  Not read from it again: once published it may be
+ * taken over, forced or swept, and then be filled for somebody else. */
+struct terms {
+    uint64_t deadline;
+    uint64_t token;
+};
+
+/* R2: what differs each time.  now: the coarse clock.  The token follows when it is drawn. */
+static inline uint64_t fill_lease(struct cf_mapping *m, struct cf_record *r,
+                                  const cachify_caller_t *caller, const cachify_request_t *request,
+                                  uint64_t now)
 {
     uint64_t deadline = cf_deadline(m, now, request->exp_ms);
     cf_store_relaxed(&r->deadline, deadline);
@@ -132,18 +139,19 @@ static inline void fill_lease(struct cf_mapping *m, struct cf_record *r,
         memcpy(&word, (const char *)request->value + i, rest < 8 ? rest : 8);
         cf_store_relaxed(&value_at[i / 8], word);
     }
+    return deadline;
 }
 
 /* The lock is had by the spare, which is one no longer. */
 static inline void grant_spare(cachify_caller_t *caller, const struct cf_key *key, uint32_t slot,
-                               cf_word held, const struct cf_record *r, cachify_grant_t *grant)
+                               cf_word held, struct terms terms, cachify_grant_t *grant)
 {
     struct cf_lease *lease = cf_lease_of(grant);
     cf_store_relaxed(&lease->word, held);
-    cf_store_relaxed(&lease->deadline, cf_load_relaxed(&r->deadline));
+    cf_store_relaxed(&lease->deadline, terms.deadline);
     lease->slot = slot;
     lease->hash = key->hash;
-    grant->token = cf_load_relaxed(&r->token);
+    grant->token = terms.token;
     grant->how = CACHIFY_FRESH;
     grant->previous_pid = 0;
     grant->previous_token = 0;
@@ -177,13 +185,13 @@ static inline bool retake(struct cf_mapping *m, cachify_caller_t *caller, const 
     if (cf_load_relaxed(cf_slot_at(m, number)) != idle || !cf_record_has_key(r, key))
         return false;
     cf_word held = cf_word_with_state(idle, CF_HELD);
-    uint64_t token = cf_load_relaxed(&r->token) + 1; /* K2 */
-    cf_fence_release();                              /* E4 */
-    fill_lease(m, r, caller, request, now);
-    cf_store_relaxed(&r->token, token);
+    struct terms terms = {.token = cf_load_relaxed(&r->token) + 1}; /* K2 */
+    cf_fence_release();                                             /* E4 */
+    terms.deadline = fill_lease(m, r, caller, request, now);
+    cf_store_relaxed(&r->token, terms.token);
     bool taken = cf_cas64(cf_slot_at(m, number), idle, held);
     if (taken) /* else T4 or T9 by another: evict will find out */
-        grant_spare(caller, key, number, held, r, grant);
+        grant_spare(caller, key, number, held, terms, grant);
     return taken;
 }
 
@@ -200,12 +208,13 @@ static enum step take_in_place(struct cf_mapping *m, cachify_caller_t *caller,
     cf_word held = cf_word_make(CF_HELD, key->hash, spare->generation, (uint32_t)spare->record - 1);
     cf_fence_release(); /* E4 */
     fill_key(m, r, key, found->slot);
-    fill_lease(m, r, caller, request, cf_now_coarse(m));
-    cf_store_relaxed(&r->token, found->copy.token + 1); /* K2 */
+    struct terms terms = {.token = found->copy.token + 1}; /* K2 */
+    terms.deadline = fill_lease(m, r, caller, request, cf_now_coarse(m));
+    cf_store_relaxed(&r->token, terms.token);
     unsigned intent = was_held ? cf_intent_begin(m, found->word) : 0;
     bool taken = cf_cas64(cf_slot_at(m, found->slot), found->word, held);
     if (taken)
-        grant_spare(caller, key, found->slot, held, r, grant);
+        grant_spare(caller, key, found->slot, held, terms, grant);
     if (taken && was_held) {
         set_origin(found, dead, grant);
         cf_lease_move_back(m, cf_lease_of(grant), found->word); /* R3, R9 */
@@ -285,11 +294,12 @@ static enum step insert(struct cf_mapping *m, cachify_caller_t *caller, const st
         cf_cas64(slot, mine, 0); /* T3 */
         return AGAIN;
     }
-    fill_lease(m, r, caller, request, cf_now_coarse(m));
-    cf_store_relaxed(&r->token, cf_add_seq(&m->group_at[home].token, 1) + 1); /* K1 */
-    if (!cf_cas64(slot, mine, held))                                          /* T2 */
+    struct terms terms = {.deadline = fill_lease(m, r, caller, request, cf_now_coarse(m))};
+    terms.token = cf_add_seq(&m->group_at[home].token, 1) + 1; /* K1 */
+    cf_store_relaxed(&r->token, terms.token);
+    if (!cf_cas64(slot, mine, held)) /* T2 */
         return AGAIN;
-    grant_spare(caller, key, number, held, r, grant);
+    grant_spare(caller, key, number, held, terms, grant);
     return DONE;
 }
 
