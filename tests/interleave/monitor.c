@@ -63,6 +63,7 @@ static void note(enum who who, unsigned key)
 
 void monitor_call(enum who who, unsigned key)
 {
+    world.forced_by[who][key] = world.forced[key];
     world.seen_held[who][key] = world.seen_free[who][key] = false;
     note(who, key);
 }
@@ -105,7 +106,7 @@ static void check_grant(enum who actor, cf_word w)
         wrong("I3: %c got %c with token %llu after token %llu", "AB"[actor], name_of(key),
               (unsigned long long)token, (unsigned long long)world.last_token[key]);
     } else {
-        world.last_token[key] = token;
+        world.last_token[key] = world.granted[actor][key] = token;
     }
 }
 

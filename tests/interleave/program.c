@@ -52,9 +52,11 @@ static char letter(enum who who)
     return "ABCD"[who];
 }
 
-/* Whether anybody is in the middle of forcing this key. */
-static bool forced_now(unsigned key)
+/* Whether anybody was forcing this key at a moment of this one's call. */
+static bool forced(enum who who, unsigned key)
 {
+    if (world.forced[key] != world.forced_by[who][key])
+        return true;
     for (unsigned w = 0; w < WHO; w++)
         if (world.forcing[w][key])
             return true;
@@ -65,6 +67,9 @@ static bool forced_now(unsigned key)
 static bool holds(enum who process, unsigned key)
 {
     const struct hold *h = &world.hold[process][key];
+    for (unsigned w = 0; w < WHO; w++)
+        if (world.forcing[w][key])
+            return false;
     return h->held && !h->open && h->deadline > world.now && !world.dead[process];
 }
 
@@ -76,10 +81,15 @@ static void had(enum who who, unsigned key)
         if (holds((enum who)w, key))
             wrong("I1: %c got %c while %c holds it", letter(who), 'a' + (int)key,
                   letter((enum who)w));
-    world.hold[process][key] = (struct hold){
-        .held = true, .open = forced_now(key), .deadline = cf_load_relaxed(&lease->deadline)};
+    uint64_t token = world.grant[process][key].token;
     if (scheduler_actor() < 0) /* nobody watches the words */
-        world.last_token[key] = world.grant[process][key].token;
+        world.last_token[key] = token;
+    else if (token != world.granted[who][key])
+        wrong("I3: %c was told token %llu of %c, but got it with %llu", letter(who),
+              (unsigned long long)token, 'a' + (int)key,
+              (unsigned long long)world.granted[who][key]);
+    world.hold[process][key] = (struct hold){
+        .held = true, .open = forced(who, key), .deadline = cf_load_relaxed(&lease->deadline)};
 }
 
 static char take(enum who who, unsigned key, int64_t exp_ms)
@@ -89,7 +99,10 @@ static char take(enum who who, unsigned key, int64_t exp_ms)
     struct cf_mapping *m = &world.mapping[process_of(who)];
     cachify_grant_t *grant = &world.grant[process_of(who)][key], got = {0};
     /* A grant is of the caller's own until it is granted. */
-    switch (cf_table_acquire(m, &world.caller[who], &k, &request, world.now, &got)) {
+    cachify_status_t status =
+        cf_table_acquire(m, &world.caller[who], &k, &request, world.now, &got);
+    scheduler_settle();
+    switch (status) {
     case CACHIFY_OK:
         *grant = got;
         had(who, key);
@@ -107,7 +120,7 @@ static char take(enum who who, unsigned key, int64_t exp_ms)
 
 static void lost(enum who who, unsigned key, bool held)
 {
-    if (held && !world.threads && !forced_now(key) && !world.hold[process_of(who)][key].open)
+    if (held && !world.threads && !forced(who, key) && !world.hold[process_of(who)][key].open)
         wrong("I2: %c was told that its lease of %c was lost", letter(who), 'a' + (int)key);
 }
 
@@ -119,7 +132,9 @@ static char release(enum who who, unsigned key)
     if (grant->token == 0)
         return '-';
     world.hold[process][key].held = false;
-    switch (cf_lease_release(&world.mapping[process], &world.caller[who], grant)) {
+    cachify_status_t status = cf_lease_release(&world.mapping[process], &world.caller[who], grant);
+    scheduler_settle();
+    switch (status) {
     case CACHIFY_OK:
         return 'o';
     case CACHIFY_LOST:
@@ -137,7 +152,10 @@ static char extend(enum who who, unsigned key)
     cachify_grant_t *grant = &world.grant[process][key];
     if (grant->token == 0)
         return '-';
-    switch (cf_lease_extend(&world.mapping[process], &world.caller[who], grant, LONGER_MS)) {
+    cachify_status_t status =
+        cf_lease_extend(&world.mapping[process], &world.caller[who], grant, LONGER_MS);
+    scheduler_settle();
+    switch (status) {
     case CACHIFY_OK:
         world.hold[process][key].deadline = world.now + LONGER_MS * CF_MS;
         return 'o';
@@ -157,7 +175,9 @@ static char force(enum who who, unsigned key)
     struct cf_key k = world_key(key);
     world.forcing[who][key] = true;
     cachify_status_t status = cf_force(&world.mapping[process_of(who)], &k);
+    scheduler_settle();
     world.forcing[who][key] = false;
+    world.forced[key]++;
     for (unsigned w = 0; w < WHO; w++)
         world.hold[w][key].open = true;
     return status == CACHIFY_OK ? 'o' : '!';

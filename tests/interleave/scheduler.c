@@ -56,7 +56,7 @@ void wrong(const char *format, ...)
 
 /* ---- Points ---- */
 
-static void settle(void)
+void scheduler_settle(void)
 {
     if (!s.pending)
         return;
@@ -104,7 +104,8 @@ static void learn(uint32_t word, bool writes)
         s.learnt = true;
 }
 
-static void tell(const char *what, uint32_t word, uint64_t value, bool writes, const char *where)
+static void tell(uint32_t point, const char *what, uint32_t word, uint64_t value, bool writes,
+                 const char *where)
 {
     char name[200], text[200];
     const char *file = strrchr(where, '/');
@@ -112,7 +113,7 @@ static void tell(const char *what, uint32_t word, uint64_t value, bool writes, c
     text[0] = '\0';
     if (writes)
         snprintf(text, sizeof text, " <- %llx", (unsigned long long)value);
-    fprintf(s.trace, "%6u %*s%c %-5s %s%s   [%s]\n", s.points, (int)(s.current * 2), "",
+    fprintf(s.trace, "%6u %*s%c %-5s %s%s   [%s]\n", point, (int)(s.current * 2), "",
             "AB"[s.current], what, name, text, file != NULL ? file + 1 : where);
 }
 
@@ -128,13 +129,15 @@ void cf_step(const volatile void *p, enum step_kind kind, unsigned size, uint64_
         memory_dirty(word);
     if (!s.running)
         return;
-    settle();
-    if (departs(word))
+    scheduler_settle();
+    bool leaves = departs(word);
+    uint32_t point = s.points;
+    if (leaves)
         hand_over();
     learn(word, kind != STEP_LOAD);
     s.moved[s.current] = true;
     if (s.trace != NULL)
-        tell(names[kind], word, value, kind != STEP_LOAD, where);
+        tell(point, names[kind], word, value, kind != STEP_LOAD, where);
     if (kind != STEP_LOAD) {
         s.pending = true;
         s.pending_actor = s.current;
@@ -148,7 +151,7 @@ void cf_step_pause(const char *where)
 {
     if (!s.running)
         return;
-    settle();
+    scheduler_settle();
     if (!s.moved[s.current] || s.finished[1 - s.current])
         return;
     s.moved[s.current] = false;
@@ -164,7 +167,7 @@ void scheduler_point(const char *what)
 {
     if (!s.running)
         return;
-    settle();
+    scheduler_settle();
     if (departs(EVERYWHERE))
         hand_over();
     s.moved[s.current] = true;
@@ -175,7 +178,7 @@ void scheduler_point(const char *what)
 
 bool scheduler_block(void)
 {
-    settle();
+    scheduler_settle();
     if (s.finished[1 - s.current])
         return false;
     hand_over();
@@ -192,7 +195,7 @@ int scheduler_actor(void)
 static void enter(void)
 {
     s.game->act(s.current);
-    settle();
+    scheduler_settle();
     s.finished[s.current] = true;
     if (s.trace != NULL)
         fprintf(s.trace, "       %*s%c ends\n", (int)(s.current * 2), "", "AB"[s.current]);

@@ -60,6 +60,9 @@ void wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A point at which all actors may meet, other than an access to memory: a system call. */
 void scheduler_point(const char *what);
 
+/* A call has returned: its last access is told of now, not before the next one. */
+void scheduler_settle(void);
+
 /* The actor that runs cannot go on: the other does.  False if that one has ended. */
 bool scheduler_block(void);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "clients/client_shm.h"
+#include "ground/hash.h"
 #include "shm/process.h"
 #include "shm/segment.h"
 
@@ -22,6 +23,8 @@ static struct cf_mapping *opened;
 static uint8_t *fresh; /* the segment as it was created and registered in */
 static struct cf_mapping registered[WHO];
 static char names[KEYS][8];
+static uint32_t lengths[KEYS];
+static uint64_t hashes[KEYS];
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
@@ -38,12 +41,29 @@ static _Noreturn void give_up(const char *what)
     exit(2);
 }
 
+/* A letter, and a number that gives it the home and the tag of its place. */
+static void name_key(unsigned key)
+{
+    for (unsigned n = 0; n < 1000000; n++) {
+        char name[64] = {0};
+        uint32_t len = (uint32_t)snprintf(name, sizeof name, "%c%u", 'a' + (int)key, n);
+        uint64_t hash = cf_hash(name, len, 0);
+        if ((hash & CF_TAG_MASK) == key && (hash >> 32) * GROUPS >> 32 == key % GROUPS) {
+            memcpy(names[key], name, sizeof names[key]);
+            lengths[key] = len;
+            hashes[key] = hash;
+            return;
+        }
+    }
+    give_up("no name for a key");
+}
+
 void world_open(void)
 {
     int fd = memfd_create("cachify-interleave", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     world.now = 1000 * CF_SECOND;
     for (unsigned i = 0; i < KEYS; i++)
-        names[i][0] = (char)('a' + i);
+        name_key(i);
     cachify_config_t config = {.fd = fd, .max_locks = LOCKS_MOST, .key_max = 8};
     if (fd < 0 || cf_segment_open(&config, &opened) != CACHIFY_OK)
         give_up("cannot make a segment");
@@ -83,7 +103,6 @@ void world_begin(uint32_t locks, bool threads)
         m->max_locks = locks;
         m->records = locks + SPARES;
         world.caller[w] = (cachify_caller_t){.serial = w + 1, .thread_id = 201 + w};
-        cf_spare_of(&world.caller[w])->cursor = w; /* so that they do not look at the same ones */
     }
 }
 
@@ -106,13 +125,7 @@ void world_restore(void)
 
 struct cf_key world_key(unsigned key)
 {
-    uint64_t home = key % GROUPS;
-    return (struct cf_key){
-        .bytes = names[key],
-        .len = 1,
-        .hash = (home * (UINT64_C(0x100000000) / GROUPS) + 1000) << 32 |
-                (uint64_t)(key % 8) << CF_TAG_BITS | key,
-    };
+    return (struct cf_key){.bytes = names[key], .len = lengths[key], .hash = hashes[key]};
 }
 
 unsigned world_key_of(uint64_t hash)

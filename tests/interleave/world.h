@@ -34,6 +34,9 @@ struct world {
     struct hold hold[WHO][KEYS]; /* by process, as grants are */
     char said[WHO][SAID + 1];
     bool forcing[WHO][KEYS];
+    unsigned forced[KEYS];         /* how many forces have ended */
+    unsigned forced_by[WHO][KEYS]; /* when this one's call began */
+    uint64_t granted[WHO][KEYS];   /* the token that the words say it got last */
     bool awake[WHO];
     bool asleep[WHO];
     uint64_t last_token[KEYS];
