@@ -73,7 +73,7 @@ static void start(struct job *job, const struct pair *pair)
     fflush(stdout);
     job->pid = fork();
     if (job->pid == 0)
-        _exit(explore_pair(pair, job->out));
+        exit(explore_pair(pair, job->out));
 }
 
 static bool finish(struct job *job, int status)
@@ -134,7 +134,8 @@ static int replay_one(const char *text)
         fprintf(stderr, "interleave: no schedule: %s\n", text);
         return 2;
     }
-    printf("%s: before: %s\n  A: %s\n  B: %s\n", pair->name, pair->before, pair->a, pair->b);
+    if (pair->files == FILES_NONE)
+        printf("%s: before: %s\n  A: %s\n  B: %s\n", pair->name, pair->before, pair->a, pair->b);
     bool good = replay(pair_begin(pair), &schedule, stdout, &tally);
     printf("%s: %s\n", pair_outcome(), good ? "ok" : tally.failure);
     return good ? 0 : 1;
@@ -146,12 +147,16 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--bound=", 8) == 0 && argv[i][8] != '\0') {
             bound_asked = (unsigned)atoi(argv[i] + 8);
+        } else if (strcmp(argv[i], "--everywhere") == 0) {
+            explore_everywhere = true;
         } else if (strcmp(argv[i], "--replay") == 0 && i + 1 < argc) {
             return replay_one(argv[i + 1]);
         } else if (argv[i][0] != '-' && only == NULL) {
             only = argv[i];
         } else if (strcmp(argv[i], "--bound=") != 0) {
-            fprintf(stderr, "usage: interleave [--bound=N] [PAIR] | --replay PAIR:SCHEDULE\n");
+            fprintf(
+                stderr,
+                "usage: interleave [--bound=N] [--everywhere] [PAIR] | --replay PAIR:SCHEDULE\n");
             return 2;
         }
     }

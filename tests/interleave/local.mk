@@ -10,6 +10,7 @@ tests_interleave_libcachify_stepped_la_CFLAGS = $(AM_CFLAGS) -Wno-shadow -Wno-co
 
 EXTRA_PROGRAMS = tests/interleave/interleave
 tests_interleave_interleave_SOURCES = \
+	tests/interleave/files.c tests/interleave/files.h \
 	tests/interleave/interleave.c \
 	tests/interleave/memory.c tests/interleave/memory.h \
 	tests/interleave/monitor.c tests/interleave/monitor.h \
@@ -21,7 +22,9 @@ tests_interleave_interleave_SOURCES = \
 	tests/interleave/world.c tests/interleave/world.h
 tests_interleave_interleave_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/interleave
 tests_interleave_interleave_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=clock_gettime -Wl,--wrap=cf_futex_wait -Wl,--wrap=cf_futex_wake
+	-Wl,--wrap=clock_gettime -Wl,--wrap=cf_futex_wait -Wl,--wrap=cf_futex_wake \
+	-Wl,--wrap=open -Wl,--wrap=link -Wl,--wrap=linkat -Wl,--wrap=rename \
+	-Wl,--wrap=renameat2 -Wl,--wrap=unlink -Wl,--wrap=stat
 tests_interleave_interleave_LDADD = tests/interleave/libcachify_stepped.la $(URCU_LIBS) -lpthread
 
 interleave: tests/interleave/interleave

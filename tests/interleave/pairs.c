@@ -290,6 +290,11 @@ const struct pair pairs[] = {
      .b = "wait a, take a",
      .outcomes = "ooo/oo=a olx/oo=a ooo/ol",
      .bound = 4},
+    /* Opening. */
+    {.name = "create-create", .files = FILES_CREATE, .bound = 8},
+    {.name = "create-create-named", .files = FILES_CREATE_NAMED, .bound = 7},
+    {.name = "replace-replace", .files = FILES_REPLACE, .bound = 5},
+    {.name = "replace-replace-named", .files = FILES_REPLACE_NAMED, .bound = 5},
 };
 const unsigned pair_count = sizeof pairs / sizeof pairs[0];
 
@@ -355,6 +360,8 @@ const struct game *pair_begin(const struct pair *pair)
     struct program before;
     playing = pair;
     outcome_count = 0;
+    if (pair->files != FILES_NONE)
+        return files_begin(pair->files);
     world_open();
     world_begin(pair->locks != 0 ? pair->locks : 12, pair->threads);
     program_parse(pair->before, C, &before);

@@ -2,6 +2,7 @@
 #ifndef CF_INTERLEAVE_PAIRS_H
 #define CF_INTERLEAVE_PAIRS_H
 
+#include "files.h"
 #include "scheduler.h"
 
 #define OUTCOMES 64u
@@ -14,8 +15,9 @@ struct pair {
     /* What the two may answer, "A/B=keys held at the end", all of which must be seen. */
     const char *outcomes;
     unsigned bound;
-    unsigned locks; /* max_locks; 0: more than anybody needs */
-    bool threads;   /* B is a thread of A's process, and has A's leases */
+    unsigned locks;        /* max_locks; 0: more than anybody needs */
+    bool threads;          /* B is a thread of A's process, and has A's leases */
+    enum files_kind files; /* both open a path instead */
 };
 
 extern const struct pair pairs[];

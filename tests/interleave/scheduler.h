@@ -42,9 +42,12 @@ struct tally {
 
 /* All schedules of at most bound departures; false at the first failure.  A departure is
  * tried only at pauses and before accesses to words that both actors touch, one of them
- * writing; preempting elsewhere is the same as doing so at the next such point.  which
+ * writing; preempting elsewhere is the same as doing so at the next such point.  Which
  * words those are is learnt on the way: who learns begins anew. */
 bool explore(const struct game *game, unsigned bound, struct tally *tally);
+
+/* Departures are tried before every access, shared or not: much slower, to the same end. */
+extern bool explore_everywhere;
 
 /* One schedule, with its trace if that is not NULL.  False if it fails. */
 bool replay(const struct game *game, const struct schedule *schedule, FILE *trace,
