@@ -37,6 +37,12 @@ static const char *const keys[] = {"own-0", "own-1", "own-2", "idle",  "late",
 
 static _Atomic uint32_t *ready; /* how many peers stand */
 
+static void wait_ready(uint32_t count)
+{
+    for (unsigned i = 0; i < 20000 && cf_load_acquire(ready) < count; i++)
+        cf_nanosleep(CF_MS);
+}
+
 static void take_or_die(cachify_t *cachify, const char *key, int64_t exp_ms, cachify_lease_t *lease)
 {
     cachify_lock_t lock = {.key = key, .exp_ms = exp_ms, .value = key, .value_len = 4};
@@ -84,6 +90,7 @@ static void be_busy(void *context)
     cachify_t *cachify = open_or_die();
     put_between_guards(cf_client_shm_mapping(&cachify->client));
     cf_add_seq(ready, 1);
+    wait_ready(3); /* for the victim: the stage is to be set as it should */
     for (;;) {
         char key[16];
         if (below(&dice, 4) != 0)
@@ -268,12 +275,6 @@ struct tally {
     uint64_t passed, failed;
 };
 
-static void wait_ready(uint32_t count)
-{
-    for (unsigned i = 0; i < 20000 && cf_load_acquire(ready) < count; i++)
-        cf_nanosleep(CF_MS);
-}
-
 struct cast {
     pid_t sitter, busy, victim;
 };
@@ -286,10 +287,11 @@ static struct cast start_cast(bool live, struct station *stations)
     make_segment(&config, plan.seed);
     cast.sitter = start_child(sit, NULL);
     wait_ready(1);
-    cast.victim = start_child(be_victim, &stations[0]);
-    wait_ready(2); /* so that the snapshot holds what it should */
-    if (live)
+    if (live) {
         cast.busy = start_child(be_busy, &stations[1]);
+        wait_ready(2);
+    }
+    cast.victim = start_child(be_victim, &stations[0]);
     return cast;
 }
 
