@@ -11,6 +11,8 @@
 #include "shm/segment.h"
 #include "shm/wait.h"
 
+#define MANY_TRIES 100000u /* each means that somebody else set the key meanwhile */
+
 static cachify_status_t gone(const struct cf_mapping *m)
 {
     return cf_report(CACHIFY_GONE,
@@ -95,9 +97,9 @@ static cachify_status_t shm_set(void *self, cachify_caller_t *caller,
                                 const cachify_request_t *request, bool nx)
 {
     cachify_grant_t grant;
-    for (;;) {
+    for (uint32_t tries = 0;; tries++) {
         cachify_status_t status = shm_acquire(self, caller, request, &grant);
-        if (status != CACHIFY_LOCKED || nx)
+        if (status != CACHIFY_LOCKED || nx || tries == MANY_TRIES)
             return status;
         status = shm_del(self, caller, request->key, request->key_len);
         if (status != CACHIFY_OK)

@@ -5,7 +5,7 @@
 #include "shm/sweep.h"
 
 #define NO_RECORD UINT32_MAX
-#define NO_PLACE CF_INTENTS
+#define INTENT_WAIT_NS (2 * CF_MS)
 
 void cf_token_keep(struct cf_mapping *m, const struct cf_record *record)
 {
@@ -104,21 +104,33 @@ void cf_spare_drop(struct cf_mapping *m, struct cf_spare *spare)
 }
 
 /* An intent's word is never 0, and its place is this process's while it stands. */
-unsigned cf_intent_begin(struct cf_mapping *m, cf_word w)
+unsigned cf_intent_try(struct cf_mapping *m, cf_word w)
 {
     struct cf_process *p = &m->process_at[cf_owner_entry(cf_self(m))];
-    for (unsigned tries = 0; tries < 1000; tries++) {
-        for (unsigned i = 0; i < CF_INTENTS; i++)
-            if (cf_load_relaxed(&p->intent[i]) == 0 && cf_cas64(&p->intent[i], 0, w))
-                return i;
-        sched_yield(); /* as many threads as there are places are between two instructions */
-    }
-    return NO_PLACE; /* a hostile peer filled them; the worst is a record lost by a crash just now */
+    for (unsigned i = 0; i < CF_INTENTS; i++)
+        if (cf_load_relaxed(&p->intent[i]) == 0 && cf_cas64(&p->intent[i], 0, w))
+            return i;
+    return CF_INTENTS;
+}
+
+/* Where all places are taken, as many threads are between two instructions; or a hostile peer
+ * filled them, so the wait is short.  The worst is a record lost by a crash just now. */
+unsigned cf_intent_begin(struct cf_mapping *m, cf_word w)
+{
+    unsigned place = cf_intent_try(m, w);
+    if (place != CF_INTENTS)
+        return place;
+    uint64_t until = cf_monotonic_ns() + INTENT_WAIT_NS;
+    do {
+        sched_yield();
+        place = cf_intent_try(m, w);
+    } while (place == CF_INTENTS && cf_monotonic_ns() < until);
+    return place;
 }
 
 void cf_intent_end(struct cf_mapping *m, unsigned place)
 {
-    if (place != NO_PLACE)
+    if (place != CF_INTENTS)
         cf_store_release(&m->process_at[cf_owner_entry(cf_self(m))].intent[place], 0);
 }
 

@@ -49,8 +49,9 @@ void cf_record_free(struct cf_mapping *m, cf_word w);
 void cf_token_keep(struct cf_mapping *m, const struct cf_record *record);
 
 /* R5: note the held word w before taking it out; strike it out after freeing its record.
- * begin returns a place for end. */
+ * begin returns a place for end; CF_INTENTS if it waited for one in vain, try without a wait. */
 unsigned cf_intent_begin(struct cf_mapping *m, cf_word w);
+unsigned cf_intent_try(struct cf_mapping *m, cf_word w);
 void cf_intent_end(struct cf_mapping *m, unsigned place);
 
 /* Follow and strike out what an entry's dead process noted.  Call with its byte locked. */

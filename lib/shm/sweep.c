@@ -53,7 +53,8 @@ static bool sweep_dead(struct cf_mapping *m, uint32_t r, cf_state s)
     return cf_cas64(&record->state, s, cf_state_free(cf_state_generation(s)));
 }
 
-static bool sweep_expired(struct cf_mapping *m, uint32_t r, uint64_t now)
+/* *patient: places for intents come free; where they do not, they are waited for once a sweep. */
+static bool sweep_expired(struct cf_mapping *m, uint32_t r, uint64_t now, bool *patient)
 {
     struct cf_record *record = cf_record_at(m, r);
     _Atomic uint64_t *slot;
@@ -61,7 +62,8 @@ static bool sweep_expired(struct cf_mapping *m, uint32_t r, uint64_t now)
     /* If the word stands at the CAS, it stood when the deadline was read. */
     if (cf_word_state(w) != CF_HELD || cf_load_relaxed(&record->deadline) > now)
         return false;
-    unsigned place = cf_intent_begin(m, w);
+    unsigned place = *patient ? cf_intent_begin(m, w) : cf_intent_try(m, w);
+    *patient = *patient && place != CF_INTENTS;
     bool out = take_out(m, record, slot, w);
     if (out)
         cf_record_free(m, w);
@@ -86,11 +88,12 @@ uint32_t cf_sweep(struct cf_mapping *m)
 {
     uint32_t freed = 0;
     uint64_t now = cf_now(m);
+    bool patient = true;
     for (uint32_t r = 0; r < m->records; r++) {
         cf_state s = cf_load_acquire(&cf_record_at(m, r)->state);
         if (!cf_state_is_taken(s))
             continue;
-        if (state_owner_dead(m, s, now) ? sweep_dead(m, r, s) : sweep_expired(m, r, now))
+        if (state_owner_dead(m, s, now) ? sweep_dead(m, r, s) : sweep_expired(m, r, now, &patient))
             freed++;
     }
     for (uint32_t e = 0; e < m->processes; e++)

@@ -24,6 +24,10 @@ CF_ASSERT("a lease fits the grant's store",
 #define CF_MOMENT 64u
 #endif
 
+/* So many take longer than anybody wants to wait, for each ends with a pause. */
+#define FEW_TRIES 1000u
+#define LONG_NS (CF_SECOND / 2)
+
 /* ---- Walking ---- */
 
 /* One place on a key's path, looked at until what is there is known for certain. */
@@ -168,7 +172,7 @@ static void set_origin(const struct cf_found *found, bool dead, cachify_grant_t 
 
 /* ---- Acquire ---- */
 
-enum step { DONE, AGAIN, FULL_TABLE };
+enum step { DONE, AGAIN, FULL_TABLE, GIVE_UP };
 
 /* T4 with one's own idle word: the hot path of a lock that one thread takes again and
  * again.  The key's word is known to be there, so nothing is walked, and key, slot and
@@ -290,9 +294,10 @@ static enum step insert(struct cf_mapping *m, cachify_caller_t *caller, const st
         return AGAIN;
     if (number / 8 != home)
         cf_path_mark_again(m, home, number / 8); /* E6 */
-    if (second_walk(m, key, number) != NO_RIVAL) {
+    enum rival rival = second_walk(m, key, number);
+    if (rival != NO_RIVAL) {
         cf_cas64(slot, mine, 0); /* T3 */
-        return AGAIN;
+        return rival == RIVAL_CORRUPT ? GIVE_UP : AGAIN;
     }
     struct terms terms = {.deadline = fill_lease(m, r, caller, request, cf_now_coarse(m))};
     terms.token = cf_add_seq(&m->group_at[home].token, 1) + 1; /* K1 */
@@ -342,7 +347,7 @@ static inline enum step attempt(struct cf_mapping *m, cachify_caller_t *caller,
         return take_in_place(m, caller, key, request, &walk->found, dead, grant);
     }
     if (walk->corrupt)
-        return AGAIN;
+        return GIVE_UP;
     uint32_t home = cf_home(m, key->hash);
     uint32_t empty = walk->empty != 0 ? walk->empty : cf_path_make_room(m, home, walk->last);
     if (empty == 0)
@@ -353,12 +358,24 @@ static inline enum step attempt(struct cf_mapping *m, cachify_caller_t *caller,
     return step;
 }
 
+/* Whether that many tries are too many.  *until: 0 at first. */
+static bool too_many(uint32_t tries, uint64_t *until)
+{
+    if (tries < FEW_TRIES)
+        return false;
+    uint64_t now = cf_monotonic_ns();
+    if (*until == 0)
+        *until = now + LONG_NS;
+    return now > *until;
+}
+
 static cachify_status_t acquire_slow(struct cf_mapping *m, cachify_caller_t *caller,
                                      const struct cf_key *key, const cachify_request_t *request,
                                      cachify_grant_t *grant)
 {
     struct walk walk = {0};
-    for (uint32_t tries = 0; tries < MANY_TRIES; tries++) {
+    uint64_t until = 0;
+    for (uint32_t tries = 0; tries < MANY_TRIES && !too_many(tries, &until); tries++) {
         bool busy = false;
         enum step step = attempt(m, caller, key, request, grant, &walk, &busy);
         if (busy) {
@@ -372,7 +389,7 @@ static cachify_status_t acquire_slow(struct cf_mapping *m, cachify_caller_t *cal
         if (step == FULL_TABLE)
             return cf_report(CACHIFY_FULL, "the segment is full: %u live leases, its max_locks",
                              m->max_locks);
-        if (walk.corrupt)
+        if (step == GIVE_UP)
             break;
         random_pause(caller, tries);
     }

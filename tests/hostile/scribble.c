@@ -101,6 +101,19 @@ static void hammer(struct dice *dice, const struct cf_mapping *m)
         cf_store_relaxed(slot, i % 2 == 0 ? one : other);
 }
 
+/* Whoever inserts is withdrawn, as its rival would do, for longer than a call may take. */
+static void withdraw(const struct cf_mapping *m)
+{
+    uint64_t until = cf_monotonic_ns() + 2 * WALL_BOUND_NS;
+    for (uint32_t i = 0; i % 1024 != 0 || cf_monotonic_ns() < until; i++) {
+        _Atomic uint64_t *slot =
+            cf_slot_at(m, cf_slot_number(i / CF_SLOTS % m->groups, i % CF_SLOTS));
+        cf_word w = cf_load_relaxed(slot);
+        if (cf_word_state(w) == CF_INSERTING)
+            cf_cas64(slot, w, 0);
+    }
+}
+
 /* Every now and then all is made whole again, so that there is something to damage. */
 static void scribbler(void *context)
 {
@@ -114,6 +127,8 @@ static void scribbler(void *context)
     for (;;) {
         memcpy(m->base, whole, m->size);
         cf_add_relaxed(&shared->restored, 1);
+        if (below(&dice, 256) == 0 || cf_load_relaxed(&shared->restored) == 16)
+            withdraw(m);
         uint64_t until = cf_monotonic_ns() + (1 + below(&dice, 10)) * CF_MS;
         uint64_t pause = below(&dice, 8) == 0 ? 0 : UINT64_C(1024) << below(&dice, 12);
         bool hammers = below(&dice, 3) == 0;
