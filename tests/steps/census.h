@@ -1,0 +1,14 @@
+/* A walk over every word, record and entry of a segment, where only the caller's process lives. */
+#ifndef CF_TESTS_STEPS_CENSUS_H
+#define CF_TESTS_STEPS_CENSUS_H
+
+#include "room.h"
+
+/* So many words are held, none is a candidate; each names a taken record of its generation that
+ * knows its slot and lies where walks find it; owners live.  No other record is taken but what
+ * threads keep whose idle word was evicted: so many at most. */
+void census_check(const struct cf_mapping *m, uint32_t held, uint32_t spares);
+
+uint32_t census_overflowing(const struct cf_mapping *m);
+
+#endif

@@ -1,0 +1,284 @@
+#include "judge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cachify/shm.h>
+
+#include "census.h"
+
+#define SOON_US 5000 /* within which the key of a dead process must be had */
+#define SOON_TRIES 20
+#define LATE_US 15000 /* and how much later than its end a lease may be found over */
+
+static cachify_info_t query(const char *key)
+{
+    cachify_info_t info = {.size = sizeof info};
+    cachify_status_t status = cachify_query(part.cachify, key, &info);
+    if (status != CACHIFY_OK)
+        blame("query of %s is %s", key, cachify_strerror(status));
+    return info;
+}
+
+/* Have the key within so many microseconds.  On a loaded machine this process may not get to
+ * run: it is not given up before it has tried often enough. */
+static bool get(const char *key, int64_t within_us, cachify_lease_t *lease)
+{
+    int64_t until = now_us() + within_us;
+    cachify_status_t status = CACHIFY_LOCKED;
+    for (unsigned tries = 0; tries < SOON_TRIES || now_us() < until; tries++) {
+        status = take(key, CACHIFY_NEVER, lease);
+        if (status != CACHIFY_LOCKED)
+            break;
+        sleep_us(200);
+    }
+    if (status != CACHIFY_OK)
+        blame("key %s is not to be had within %lld us: %s (%s)", key, (long long)within_us,
+              cachify_strerror(status), cachify_last_error());
+    return status == CACHIFY_OK;
+}
+
+static void check_token(const cachify_lease_t *lease, const cachify_info_t *before)
+{
+    cachify_origin_t origin = {.size = sizeof origin};
+    uint64_t token = cachify_lease_token(lease);
+    cachify_lease_origin(lease, &origin);
+    board->judge_how = (cachify_how_t)origin.how;
+    if (token <= board->token)
+        blame("token %llu, but %llu was given before", (unsigned long long)token,
+              (unsigned long long)board->token);
+    if (before->state != CACHIFY_STATE_FREE && token <= before->token)
+        blame("token %llu, but %llu was seen before", (unsigned long long)token,
+              (unsigned long long)before->token);
+    if (before->state == CACHIFY_STATE_OWNER_DEAD &&
+        (origin.how != CACHIFY_OWNER_DIED || origin.previous_token != before->token ||
+         origin.previous_pid != before->pid))
+        blame("taken from dead %lld with token %llu, but origin %u says %lld, %llu",
+              (long long)before->pid, (unsigned long long)before->token, origin.how,
+              (long long)origin.previous_pid, (unsigned long long)origin.previous_token);
+    note_token(token);
+}
+
+static void let_go(cachify_lease_t *lease, const char *what)
+{
+    cachify_status_t status = cachify_release(lease);
+    if (status != CACHIFY_OK)
+        blame("%s: release is %s", what, cachify_strerror(status));
+}
+
+/* Somebody else's keys: the witness's are held as they were, and one in the same group as the
+ * operation's can be taken and released at full speed. */
+static void look_beside(void)
+{
+    cachify_lease_t lease = CACHIFY_LEASE_INIT;
+    for (unsigned i = 0; i < BESIDE; i++) {
+        cachify_info_t info = query(board->beside[i]);
+        if (info.state != CACHIFY_STATE_HELD || info.token != board->beside_token[i])
+            blame("the witness's key %s is in state %u with token %llu", board->beside[i],
+                  info.state, (unsigned long long)info.token);
+        if (take(board->beside[i], 1000, &lease) != CACHIFY_LOCKED)
+            blame("the witness's key %s was taken", board->beside[i]);
+    }
+    if (board->witness_leases >= MAX_LOCKS - 1)
+        return; /* no room for another beside the operation's */
+    int64_t best = INT64_MAX;
+    for (unsigned i = 0; i < 4; i++) {
+        int64_t start = now_us();
+        if (get(board->near_key, 0, &lease))
+            let_go(&lease, board->near_key);
+        int64_t took = now_us() - start;
+        best = took < best ? took : best;
+    }
+    if (best > SOON_US)
+        blame("another key takes %lld us", (long long)best);
+}
+
+static void look_at_key(cachify_lease_t *lease, int64_t within_us)
+{
+    cachify_info_t before = query(board->key);
+    if (board->witness_has_key) {
+        if (before.state != CACHIFY_STATE_HELD || take(board->key, 1000, lease) != CACHIFY_LOCKED)
+            blame("the witness's key is not locked (state %u)", before.state);
+        return;
+    }
+    if (before.state == CACHIFY_STATE_HELD && board->fate <= KILLED_HEIR && within_us == SOON_US)
+        before.state = CACHIFY_STATE_FREE; /* believed alive for a millisecond */
+    if (!get(board->key, within_us, lease))
+        return;
+    board->judge_has_key = true;
+    check_token(lease, &before);
+    bool locked = false;
+    if (cachify_is_locked(part.cachify, board->key, &locked) != CACHIFY_OK || !locked)
+        blame("the key is held and not locked");
+}
+
+/* As many leases fit as if nobody had ever died. */
+static void fill(void)
+{
+    static cachify_lease_t lease[MAX_LOCKS + 1];
+    char key[KEY_ROOM];
+    unsigned n = 0;
+    for (; n < MAX_LOCKS + 1; n++) {
+        snprintf(key, sizeof key, "filler-%u", n);
+        cachify_status_t status = take(key, CACHIFY_NEVER, &lease[n]);
+        if (status == CACHIFY_FULL)
+            break;
+        if (status != CACHIFY_OK)
+            blame("filling: %s", cachify_strerror(status));
+    }
+    if (n != MAX_LOCKS - board->witness_leases)
+        blame("%u leases fit beside the witness's %u; expected %u", n, board->witness_leases,
+              MAX_LOCKS - board->witness_leases);
+    for (unsigned i = 0; i < n; i++)
+        let_go(&lease[i], "filling");
+}
+
+static void must_open(void)
+{
+    cachify_status_t status = open_part();
+    if (status == CACHIFY_OK)
+        return;
+    blame("the judge's open is %s (%s)", cachify_strerror(status), cachify_last_error());
+    sem_post(&board->judge_said);
+    _exit(1);
+}
+
+static void after_a_kill(void)
+{
+    cachify_lease_t lease = CACHIFY_LEASE_INIT;
+    look_at_key(&lease, SOON_US);
+    look_beside();
+    if (!board->judge_has_key)
+        return;
+    let_go(&lease, "the key");
+    look_at_key(&lease, SOON_US);
+    let_go(&lease, "the key, again");
+}
+
+/* What the victim was told against what the judge had meanwhile: I1 and I3. */
+static void compare(const struct operation *operation, const cachify_lease_t *lease)
+{
+    bool right = board->status == CACHIFY_OK;
+    for (unsigned i = 0; i < 4; i++)
+        right |= operation->right[i] == board->status;
+    if (operation->worth == FREE && board->fate == STOPPED && board->judge_has_key)
+        right |= board->status == CACHIFY_LOCKED;
+    if (!right)
+        blame("the victim was told %s", cachify_strerror(board->status));
+    bool held = cachify_lease_held(lease);
+    uint64_t token = cachify_lease_token(lease);
+    if (held && board->victim_held && board->victim_token != 0)
+        blame("both hold the key: tokens %llu and %llu", (unsigned long long)board->victim_token,
+              (unsigned long long)token);
+    if (held && board->victim_token >= token)
+        blame("the judge holds token %llu, the victim was told %llu", (unsigned long long)token,
+              (unsigned long long)board->victim_token);
+    if (!held && board->judge_has_key && operation->act != NULL && operation->worth == FREE &&
+        strncmp(operation->name, "release-key", 11) != 0 && board->fate == STOPPED)
+        blame("the judge lost the key");
+    if (board->victim_held && board->fate == STOPPED_LATER && board->judge_has_key &&
+        board->victim_token <= board->token)
+        blame("the victim holds token %llu, but %llu was given before it went on",
+              (unsigned long long)board->victim_token, (unsigned long long)board->token);
+    if (board->victim_release != CACHIFY_OK && board->victim_held)
+        blame("the victim's lease could not be released: %s",
+              cachify_strerror(board->victim_release));
+}
+
+static void beside_a_stopped(const struct operation *operation)
+{
+    cachify_lease_t lease = CACHIFY_LEASE_INIT;
+    look_beside();
+    cachify_info_t info = query(board->key);
+    int64_t wait_ms = info.state == CACHIFY_STATE_HELD && info.remaining_ms < board->exp_ms
+                          ? info.remaining_ms + 1
+                      : info.state == CACHIFY_STATE_HELD ? board->exp_ms
+                                                         : 0;
+    look_at_key(&lease, wait_ms * 1000 + LATE_US);
+    if (board->judge_has_key && board->fate == STOPPED_LATER)
+        let_go(&lease, "the key");
+    sem_post(&board->judge_said);
+    sem_wait(&board->judge_go);
+    compare(operation, &lease);
+    if (board->judge_has_key && board->fate == STOPPED && cachify_lease_held(&lease))
+        let_go(&lease, "the key, beside the victim");
+    look_beside();
+    sem_post(&board->judge_said);
+    sem_wait(&board->judge_go); /* the victim is dead */
+    board->judge_has_key = false;
+}
+
+_Noreturn void judge(const struct operation *operation)
+{
+    sem_wait(&board->judge_go);
+    if (board->fate == KILLED_HEIR)
+        board->heir_of = (uint32_t)board->victim;
+    must_open();
+    board->heir_of = 0;
+    if (board->fate >= STOPPED)
+        beside_a_stopped(operation);
+    after_a_kill();
+    fill();
+    look_beside();
+    cachify_status_t status = cachify_close(part.cachify);
+    if (status != CACHIFY_OK)
+        blame("the judge's close is %s", cachify_strerror(status));
+    sem_post(&board->judge_said);
+    _exit(0);
+}
+
+/* ---- The witness ---- */
+
+void witness_look(void)
+{
+    for (unsigned i = 0; i < BESIDE; i++)
+        if (!cachify_lease_held(&part.lease[i]) ||
+            cachify_lease_token(&part.lease[i]) != board->beside_token[i])
+            blame("the witness lost its lease on %s", board->beside[i]);
+    if (board->witness_has_key && !cachify_lease_held(&part.lease[HERS]))
+        blame("the witness lost its lease on the key");
+}
+
+/* Overflow bits that nobody needs go away as keys are looked for. */
+static void clear_overflow(const struct cf_mapping *m)
+{
+    char key[KEY_ROOM];
+    cachify_lease_t lease = CACHIFY_LEASE_INIT;
+    for (unsigned n = 0; n < 100 && census_overflowing(m) > 0; n++) {
+        snprintf(key, sizeof key, "clear-%u", n);
+        if (take(key, CACHIFY_NEVER, &lease) == CACHIFY_OK)
+            let_go(&lease, "clearing");
+    }
+    if (census_overflowing(m) > 0)
+        blame("%u groups overflow for ever", census_overflowing(m));
+}
+
+static void expect_nothing(void)
+{
+    cachify_shm_view_t *view;
+    cachify_shm_counts_t c = {.size = sizeof c};
+    if (cachify_shm_open(NULL, board->path, &view) != CACHIFY_OK) {
+        blame("the view cannot be opened: %s", cachify_last_error());
+        return;
+    }
+    cachify_shm_count(view, &c);
+    if (c.held + c.idle + c.inserting + c.taken + c.processes + c.waiters + c.overflowing != 0)
+        blame("left: held %u, idle %u, inserting %u, taken %u, processes %u, waiters %u, "
+              "overflowing %u",
+              c.held, c.idle, c.inserting, c.taken, c.processes, c.waiters, c.overflowing);
+    cachify_shm_close(view);
+}
+
+void witness_end(void)
+{
+    struct cf_mapping *m = own_mapping();
+    witness_look();
+    census_check(m, board->witness_leases, board->witness_spares);
+    for (unsigned i = 0; i < LEASES; i++)
+        cachify_release(&part.lease[i]);
+    clear_overflow(m);
+    cachify_close(part.cachify);
+    expect_nothing();
+}

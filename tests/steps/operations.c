@@ -1,0 +1,297 @@
+#include "operations.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cachify/shm.h>
+
+#include "shm/lease_pool.h"
+#include "shm/segment.h"
+#include "shm/table.h"
+
+/* ---- Stages ---- */
+
+static void v_open(void)
+{
+    cachify_status_t status = open_part();
+    if (status != CACHIFY_OK)
+        blame("setting the stage: the victim's open is %s", cachify_strerror(status));
+}
+
+/* Registered, bound, with a record kept idle. */
+static void v_idle(const char *key)
+{
+    v_open();
+    must_take(key, CACHIFY_NEVER, &part.lease[OWN]);
+    cachify_release(&part.lease[OWN]);
+}
+
+static void v_idle_key(void)
+{
+    v_idle(board->key);
+}
+
+static void v_idle_second(void)
+{
+    v_idle(board->second);
+}
+
+static void v_holds(void)
+{
+    v_open();
+    must_take(board->key, board->exp_ms, &part.lease[OWN]);
+}
+
+static void v_holds_with_spare(void)
+{
+    v_holds();
+    must_take(board->second, CACHIFY_NEVER, &part.lease[1]);
+    cachify_release(&part.lease[1]);
+}
+
+static void w_holds_key(void)
+{
+    must_take(board->key, CACHIFY_NEVER, &part.lease[HERS]);
+    board->witness_has_key = true;
+    board->witness_leases++;
+}
+
+static void w_key_expired(void)
+{
+    must_take(board->key, 1, &part.lease[HERS]);
+    sleep_us(2000);
+}
+
+static void w_key_idle(void)
+{
+    must_take(board->key, CACHIFY_NEVER, &part.lease[HERS]);
+    cachify_release(&part.lease[HERS]);
+    board->witness_spares = 1;
+}
+
+static void w_takes_lost(void)
+{
+    if (board->exp_ms == CACHIFY_NEVER)
+        cachify_release_key(part.cachify, board->key);
+    else
+        sleep_us(board->exp_ms * 1000);
+    w_holds_key();
+}
+
+/* The key's home is full of live leases. */
+static void w_fills_home(void)
+{
+    char key[KEY_ROOM];
+    for (unsigned i = 1; i < CF_SLOTS; i++) {
+        key_at(key, board->home, 10 + i);
+        must_take(key, CACHIFY_NEVER, &part.lease[BESIDE + i]);
+        board->witness_leases++;
+    }
+}
+
+/* A thread that keeps an idle record till the end. */
+_Noreturn static void *idler(void *key)
+{
+    static cachify_lease_t lease[CF_SLOTS];
+    static _Atomic unsigned next;
+    unsigned own = next++;
+    must_take(key, CACHIFY_NEVER, &lease[own]);
+    cachify_release(&lease[own]);
+    sem_post(&board->dead_said);
+    for (;;)
+        pause();
+}
+
+/* The key's home is full of idle words and one lease. */
+static void w_idles_in_home(void)
+{
+    static char key[CF_SLOTS][KEY_ROOM];
+    for (unsigned i = 1; i < CF_SLOTS; i++) {
+        pthread_t thread;
+        key_at(key[i], board->home, 10 + i);
+        if (pthread_create(&thread, NULL, idler, key[i]) != 0)
+            blame("setting the stage: no thread");
+        else
+            sem_wait(&board->dead_said);
+        board->witness_spares++;
+    }
+}
+
+/* Every record is held, and one of the leases has expired. */
+static void w_fills_table(void)
+{
+    char key[KEY_ROOM];
+    for (unsigned i = BESIDE; i < MAX_LOCKS; i++) {
+        key_at(key, i % GROUPS, 30 + i);
+        must_take(key, i == MAX_LOCKS - 1 ? 1 : CACHIFY_NEVER, &part.lease[i]);
+        board->witness_leases += i < MAX_LOCKS - 1;
+    }
+    sleep_us(2000);
+}
+
+static void d_holds_key(void)
+{
+    v_open();
+    must_take(board->key, CACHIFY_NEVER, &part.lease[0]);
+}
+
+static struct cf_found find(const char *text)
+{
+    bool corrupt;
+    struct cf_key key = {.bytes = text, .len = (uint32_t)strlen(text), .hash = hash_of(text)};
+    return cf_table_find(own_mapping(), &key, &corrupt);
+}
+
+/* As if killed after T1 (C2). */
+static void d_inserts_key(void)
+{
+    d_holds_key();
+    struct cf_mapping *m = own_mapping();
+    struct cf_found found = find(board->key);
+    cf_store_release(cf_slot_at(m, found.slot), cf_word_with_state(found.word, CF_INSERTING));
+}
+
+/* A lease, a candidate, and the witness's expired lease taken out but not freed (C2, C3, C5). */
+static void d_leaves_everything(void)
+{
+    d_inserts_key();
+    struct cf_mapping *m = own_mapping();
+    must_take(board->second, CACHIFY_NEVER, &part.lease[1]);
+    struct cf_found found = find(board->near_key);
+    cf_intent_begin(m, found.word);
+    cf_token_keep(m, cf_record_at(m, cf_word_record(found.word)));
+    if (found.slot == 0 || !cf_cas64(cf_slot_at(m, found.slot), found.word, 0))
+        blame("setting the stage: the expired lease was not there");
+}
+
+static void w_two_expired(void)
+{
+    char key[KEY_ROOM];
+    must_take(board->near_key, 1, &part.lease[BESIDE]);
+    key_at(key, (board->home + 1) % GROUPS, 20);
+    must_take(key, 1, &part.lease[BESIDE + 1]);
+    sleep_us(2000);
+}
+
+/* ---- Acts ---- */
+
+static cachify_status_t act_open(void)
+{
+    return open_part();
+}
+
+static cachify_status_t act_take(void)
+{
+    return take(board->key, board->exp_ms, &part.lease[OWN]);
+}
+
+static cachify_status_t act_wait(void)
+{
+    cachify_lock_t lock = {.size = sizeof lock,
+                           .key = board->key,
+                           .wait = true,
+                           .timeout_ms = 2,
+                           .exp_ms = board->exp_ms};
+    return cachify_acquire(part.cachify, &lock, &part.lease[OWN]);
+}
+
+static cachify_status_t act_extend(void)
+{
+    return cachify_extend(&part.lease[OWN], board->exp_ms);
+}
+
+static cachify_status_t act_shorten(void)
+{
+    return cachify_extend(&part.lease[OWN], 10);
+}
+
+static cachify_status_t act_release(void)
+{
+    return cachify_release(&part.lease[OWN]);
+}
+
+static cachify_status_t act_force(void)
+{
+    return cachify_release_key(part.cachify, board->key);
+}
+
+static cachify_status_t act_sweep(void)
+{
+    return cachify_shm_sweep(part.cachify);
+}
+
+static cachify_status_t act_close(void)
+{
+    cachify_status_t status = cachify_close(part.cachify);
+    part.cachify = NULL;
+    return status;
+}
+
+const struct operation operations[] = {
+    {.name = "create", .no_segment = true, .act = act_open},
+    {.name = "open", .act = act_open},
+    {.name = "open-other-boot", .other_boot = true, .act = act_open},
+    {.name = "acquire-first", .prepare = v_open, .act = act_take},
+    {.name = "acquire-fresh", .prepare = v_idle_second, .act = act_take},
+    {.name = "acquire-overflow", .stage = w_fills_home, .prepare = v_idle_second, .act = act_take},
+    {.name = "acquire-evict", .stage = w_idles_in_home, .prepare = v_idle_second, .act = act_take},
+    {.name = "acquire-full",
+     .late = w_fills_table,
+     .prepare = v_open,
+     .act = act_take,
+     .right = {CACHIFY_FULL}},
+    {.name = "acquire-retake", .prepare = v_idle_key, .act = act_take},
+    {.name = "acquire-idle", .stage = w_key_idle, .prepare = v_idle_second, .act = act_take},
+    {.name = "acquire-expired", .stage = w_key_expired, .prepare = v_idle_second, .act = act_take},
+    {.name = "acquire-dead", .dead = d_holds_key, .prepare = v_idle_second, .act = act_take},
+    {.name = "acquire-dead-first", .dead = d_holds_key, .prepare = v_open, .act = act_take},
+    {.name = "acquire-past-dead", .dead = d_inserts_key, .prepare = v_idle_second, .act = act_take},
+    {.name = "acquire-busy",
+     .worth = WITNESS,
+     .stage = w_holds_key,
+     .prepare = v_idle_second,
+     .act = act_take,
+     .right = {CACHIFY_LOCKED}},
+    {.name = "acquire-wait",
+     .worth = WITNESS,
+     .stage = w_holds_key,
+     .prepare = v_idle_second,
+     .act = act_wait,
+     .right = {CACHIFY_TIMEOUT}},
+    {.name = "extend", .prepare = v_holds, .act = act_extend, .right = {CACHIFY_LOST}},
+    {.name = "extend-with-spare",
+     .prepare = v_holds_with_spare,
+     .act = act_extend,
+     .right = {CACHIFY_LOST}},
+    {.name = "extend-shorter", .prepare = v_holds, .act = act_shorten, .right = {CACHIFY_LOST}},
+    {.name = "release", .prepare = v_holds, .act = act_release, .right = {CACHIFY_LOST}},
+    {.name = "release-remove",
+     .prepare = v_holds_with_spare,
+     .act = act_release,
+     .right = {CACHIFY_LOST}},
+    {.name = "release-lost",
+     .worth = WITNESS,
+     .prepare = v_holds,
+     .late = w_takes_lost,
+     .act = act_release,
+     .right = {CACHIFY_LOST}},
+    {.name = "release-key",
+     .worth = WITNESS_OR_FREE,
+     .stage = w_holds_key,
+     .prepare = v_idle_second,
+     .act = act_force},
+    {.name = "release-key-dead", .dead = d_holds_key, .prepare = v_idle_second, .act = act_force},
+    {.name = "sweep",
+     .stage = w_two_expired,
+     .dead = d_leaves_everything,
+     .prepare = v_idle_second,
+     .act = act_sweep},
+    {.name = "close", .prepare = v_idle_key, .act = act_close},
+    {.name = "close-holding", .prepare = v_holds, .act = act_close},
+    {.name = "child-acquire", .child = true, .act = act_take},
+};
+const unsigned operations_count = sizeof operations / sizeof operations[0];

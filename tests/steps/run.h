@@ -1,0 +1,23 @@
+/* One run: a stage, a victim at one point, a judgement. */
+#ifndef CF_TESTS_STEPS_RUN_H
+#define CF_TESTS_STEPS_RUN_H
+
+#include "operations.h"
+#include "stepper.h"
+
+enum outcome {
+    RUN_WHOLE,  /* judged: board->blame says how */
+    RUN_MISSED, /* the victim did not come to the point that way; run again by count */
+    RUN_DIED,   /* something in it died or hung */
+};
+
+/* Go through the whole operation; *trace is filled. */
+enum outcome run_trace(const struct operation *operation, struct trace *trace);
+/* To point n of it, and judge. */
+enum outcome run_point(const struct operation *operation, enum fate fate, const struct trace *trace,
+                       unsigned n, bool by_count);
+
+/* After each run, and at the end: files that should not be there.  How many. */
+unsigned run_litter(void);
+
+#endif
