@@ -9,7 +9,8 @@
 
 #include "census.h"
 
-#define SOON_US 5000 /* within which the key of a dead process must be had */
+#define SOON_US 5000     /* within which the key of a dead process must be had */
+#define BELIEVED_US 2000 /* a process seen alive is believed to be for a millisecond */
 #define SOON_TRIES 20
 #define LATE_US 15000 /* and how much later than its end a lease may be found over */
 
@@ -220,6 +221,7 @@ _Noreturn void judge(const struct operation *operation)
     if (board->fate >= STOPPED)
         beside_a_stopped(operation);
     after_a_kill();
+    sleep_us(BELIEVED_US);
     fill();
     look_beside();
     cachify_status_t status = cachify_close(part.cachify);

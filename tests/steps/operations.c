@@ -194,7 +194,7 @@ static cachify_status_t act_wait(void)
     cachify_lock_t lock = {.size = sizeof lock,
                            .key = board->key,
                            .wait = true,
-                           .timeout_ms = 2,
+                           .timeout_ms = 60,
                            .exp_ms = board->exp_ms};
     return cachify_acquire(part.cachify, &lock, &part.lease[OWN]);
 }

@@ -163,8 +163,10 @@ static void set_stage(const struct operation *operation)
 /* A witness that had to come after the victim, for there was no segment for it. */
 static void come_late(const struct operation *operation)
 {
-    if (!operation->no_segment && !operation->other_boot)
+    static bool here;
+    if ((!operation->no_segment && !operation->other_boot) || here)
         return;
+    here = true;
     char key[KEY_ROOM];
     memcpy(key, board->key, sizeof key);
     must_open();
@@ -218,14 +220,21 @@ static bool begin(const struct operation *operation, struct cast *cast)
     return board->blame[0] == '\0';
 }
 
+/* The victim may have released the witness's key. */
+static void look_at_hers(void)
+{
+    if (board->witness_has_key && !cachify_lease_held(&part.lease[HERS])) {
+        board->witness_has_key = false;
+        board->witness_leases--;
+    }
+}
+
 static void judge_killed(const struct operation *operation, struct cast *cast)
 {
     end(cast->victim);
     cast->victim = 0;
     if (operation->worth == WITNESS_OR_FREE)
-        board->witness_has_key = cachify_lease_held(&part.lease[HERS]);
-    if (operation->worth == WITNESS_OR_FREE && !board->witness_has_key)
-        board->witness_leases--;
+        look_at_hers();
     come_late(operation);
     say(&board->judge_go);
     if (hear(&board->judge_said, "the judge"))
@@ -238,10 +247,8 @@ static void judge_killed(const struct operation *operation, struct cast *cast)
 
 static void judge_stopped(const struct operation *operation, struct cast *cast)
 {
-    if (operation->worth == WITNESS_OR_FREE) {
-        board->witness_has_key = cachify_lease_held(&part.lease[HERS]);
-        board->witness_leases -= !board->witness_has_key;
-    }
+    if (operation->worth == WITNESS_OR_FREE)
+        look_at_hers();
     come_late(operation);
     say(&board->judge_go);
     if (!hear(&board->judge_said, "the judge, beside a stopped victim"))
@@ -253,11 +260,6 @@ static void judge_stopped(const struct operation *operation, struct cast *cast)
     say(&board->judge_go);
     if (!hear(&board->judge_said, "the judge, after the victim's end"))
         return;
-    bool had = operation->worth == WITNESS_OR_FREE && board->witness_has_key;
-    if (had && !cachify_lease_held(&part.lease[HERS])) {
-        board->witness_has_key = false;
-        board->witness_leases--;
-    }
     judge_killed(operation, cast);
 }
 

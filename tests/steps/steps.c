@@ -21,7 +21,9 @@ static const char *fate_name(enum fate fate)
     return names[fate];
 }
 
-static bool at_point(const struct operation *operation, enum fate fate, unsigned n)
+#define TOLD 5 /* violations of one operation and fate that are printed */
+
+static bool at_point(const struct operation *operation, enum fate fate, unsigned n, bool told)
 {
     enum outcome outcome = run_point(operation, fate, trace, n, false);
     if (outcome == RUN_MISSED)
@@ -32,9 +34,10 @@ static bool at_point(const struct operation *operation, enum fate fate, unsigned
         blame("the run came to no end");
     if (board->blame[0] == '\0' && !verbose)
         return true;
-    printf("  %s, %s at point %u (instruction %#llx, run %u): %s\n", operation->name,
-           fate_name(fate), n, (unsigned long long)trace->point[n].rip, trace->point[n].runs,
-           board->blame[0] != '\0' ? board->blame : "right");
+    if (told)
+        printf("  %s, %s at point %u (instruction %#llx, run %u): %s\n", operation->name,
+               fate_name(fate), n, (unsigned long long)trace->point[n].rip, trace->point[n].runs,
+               board->blame[0] != '\0' ? board->blame : "right");
     return board->blame[0] == '\0';
 }
 
@@ -43,7 +46,7 @@ static unsigned all_points(const struct operation *operation, enum fate fate)
     unsigned bad = 0;
     for (unsigned n = 0; n < trace->points; n++)
         if (only_point < 0 || only_point == n)
-            bad += !at_point(operation, fate, n);
+            bad += !at_point(operation, fate, n, bad < TOLD || verbose);
     return bad;
 }
 
