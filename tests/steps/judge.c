@@ -115,9 +115,11 @@ static void look_at_key(cachify_lease_t *lease, int64_t within_us)
         blame("the key is held and not locked");
 }
 
-/* As many leases fit as if nobody had ever died. */
-static void fill(void)
+/* As many leases fit as if nobody had ever died.  missing: that may be in the hands of somebody
+ * alive. */
+static void fill(unsigned others, unsigned missing)
 {
+    unsigned expected = MAX_LOCKS - others;
     static cachify_lease_t lease[MAX_LOCKS + 1];
     char key[KEY_ROOM];
     unsigned n = 0;
@@ -129,9 +131,8 @@ static void fill(void)
         if (status != CACHIFY_OK)
             blame("filling: %s", cachify_strerror(status));
     }
-    if (n != MAX_LOCKS - board->witness_leases)
-        blame("%u leases fit beside the witness's %u; expected %u", n, board->witness_leases,
-              MAX_LOCKS - board->witness_leases);
+    if (n > expected || n + missing < expected)
+        blame("%u leases fit beside %u others; expected %u", n, others, expected);
     for (unsigned i = 0; i < n; i++)
         let_go(&lease[i], "filling");
 }
@@ -180,6 +181,10 @@ static void compare(const struct operation *operation, const cachify_lease_t *le
     if (held && board->victim_held && board->victim_token != 0)
         blame("both hold the key: tokens %llu and %llu", (unsigned long long)board->victim_token,
               (unsigned long long)token);
+    if (board->seen_token != 0 && board->victim_token != 0 &&
+        board->seen_token != board->victim_token)
+        blame("the victim had token %llu and was told %llu", (unsigned long long)board->seen_token,
+              (unsigned long long)board->victim_token);
     if (held && board->victim_token >= token)
         blame("the judge holds token %llu, the victim was told %llu", (unsigned long long)token,
               (unsigned long long)board->victim_token);
@@ -204,9 +209,13 @@ static void beside_a_stopped(const struct operation *operation)
                           ? info.remaining_ms + 1
                       : info.state == CACHIFY_STATE_HELD ? board->exp_ms
                                                          : 0;
+    if (info.state == CACHIFY_STATE_HELD && info.pid == board->victim)
+        board->seen_token = info.token;
     look_at_key(&lease, wait_ms * 1000 + LATE_US);
     if (board->judge_has_key && board->fate == STOPPED_LATER)
         let_go(&lease, "the key");
+    /* Whatever was the victim's and is not is used for something else when it goes on. */
+    fill(board->witness_leases + cachify_lease_held(&lease), 1);
     sem_post(&board->judge_said);
     sem_wait(&board->judge_go);
     compare(operation, &lease);
@@ -232,7 +241,7 @@ _Noreturn void judge(const struct operation *operation)
     sleep_us(BELIEVED_US);
     close_own(); /* the record that this thread keeps may lie beyond max_locks (R9) */
     must_open();
-    fill();
+    fill(board->witness_leases, 0);
     look_beside();
     close_own();
     sem_post(&board->judge_said);

@@ -58,6 +58,7 @@ struct board {
 
     /* Said by the judge. */
     bool judge_has_key;
+    uint64_t seen_token; /* that the key's lease had, if it was the stopped victim's */
     cachify_how_t judge_how;
 
     sem_t dead_go, dead_said, judge_go, judge_said;
