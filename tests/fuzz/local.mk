@@ -24,5 +24,5 @@ tests/fuzz/fuzzer: tests/fuzz/fuzzer.c $(FUZZ_TARGETS) $(libcachify_internal_la_
 fuzz: tests/fuzz/fuzzer
 	$(top_srcdir)/tests/fuzz/run $(top_srcdir)/tests/fuzz/corpus $(FUZZ_SECONDS)
 
-CLEANFILES = tests/fuzz/fuzzer
+CLEANFILES += tests/fuzz/fuzzer
 .PHONY: fuzz

@@ -1,14 +1,14 @@
 # Interleavings (tests/interleave/README.md): the library built a second time, each access
 # to memory after a call into the test's scheduler.
 
-EXTRA_LTLIBRARIES = tests/interleave/libcachify_stepped.la
+EXTRA_LTLIBRARIES += tests/interleave/libcachify_stepped.la
 tests_interleave_libcachify_stepped_la_SOURCES = $(libcachify_internal_la_SOURCES)
 tests_interleave_libcachify_stepped_la_CPPFLAGS = $(AM_CPPFLAGS) \
 	-I$(top_srcdir)/tests/interleave -DCF_STEPPED='"stepped.h"' -DCF_MOMENT=2u
 # Accesses within accesses shadow each other's names, and 16-bit values are widened.
 tests_interleave_libcachify_stepped_la_CFLAGS = $(AM_CFLAGS) -Wno-shadow -Wno-conversion
 
-EXTRA_PROGRAMS = tests/interleave/interleave
+EXTRA_PROGRAMS += tests/interleave/interleave
 tests_interleave_interleave_SOURCES = \
 	tests/interleave/files.c tests/interleave/files.h \
 	tests/interleave/interleave.c \
@@ -30,6 +30,5 @@ tests_interleave_interleave_LDADD = tests/interleave/libcachify_stepped.la $(URC
 interleave: tests/interleave/interleave
 	tests/interleave/interleave --bound=$(BOUND) $(INTERLEAVE_ARGS)
 
-CLEANFILES += $(EXTRA_PROGRAMS) $(EXTRA_LTLIBRARIES)
 
 .PHONY: interleave

@@ -1,5 +1,5 @@
 # tests/steps: each operation, killed and stopped at every instruction
-EXTRA_PROGRAMS = tests/steps/steps
+EXTRA_PROGRAMS += tests/steps/steps
 tests_steps_steps_SOURCES = \
 	tests/steps/census.c tests/steps/census.h \
 	tests/steps/judge.c tests/steps/judge.h \
@@ -13,7 +13,6 @@ tests_steps_steps_LDADD = libcachify_internal.la -lpthread
 tests_steps_steps_LDFLAGS = $(AM_LDFLAGS) -Wl,-z,now
 
 EXTRA_DIST += tests/steps/README.md
-CLEANFILES = tests/steps/steps
 
 kill-steps: tests/steps/steps
 	tests/steps/steps $(STEPS_ARGS)
