@@ -135,8 +135,12 @@ cachify_status_t cf_segment_fill(int fd, const cachify_config_t *config, const c
     for (uint32_t g = 0; g < h.groups; g++)
         cf_store_relaxed(&groups[g].token, token);
     h.checksum = cf_header_checksum(&h);
-    memcpy(base, &h, sizeof h); /* last: a file without its magic is not finished */
     munmap(base, h.size);
+    /* Last, and in one piece: a file without it is not finished, and who is killed in a system
+     * call has either written these few bytes or not. */
+    if (pwrite(fd, &h, sizeof h, 0) != (ssize_t)sizeof h)
+        return cf_report(CACHIFY_SYSTEM, "cannot write the header of segment %s: %s", name,
+                         strerror(errno));
     return CACHIFY_OK;
 }
 
