@@ -26,8 +26,7 @@ static void v_open(void)
 static void v_idle(const char *key)
 {
     v_open();
-    must_take(key, CACHIFY_NEVER, &part.lease[OWN]);
-    cachify_release(&part.lease[OWN]);
+    pass(key);
 }
 
 static void v_idle_key(void)
@@ -43,18 +42,19 @@ static void v_idle_second(void)
 static void v_holds(void)
 {
     v_open();
+    pass(board->key);
     must_take(board->key, board->exp_ms, &part.lease[OWN]);
 }
 
 static void v_holds_with_spare(void)
 {
     v_holds();
-    must_take(board->second, CACHIFY_NEVER, &part.lease[1]);
-    cachify_release(&part.lease[1]);
+    pass(board->second);
 }
 
 static void w_holds_key(void)
 {
+    pass(board->key);
     must_take(board->key, CACHIFY_NEVER, &part.lease[HERS]);
     board->witness_has_key = true;
     board->witness_leases++;
@@ -62,14 +62,14 @@ static void w_holds_key(void)
 
 static void w_key_expired(void)
 {
+    pass(board->key);
     must_take(board->key, 1, &part.lease[HERS]);
     sleep_us(2000);
 }
 
 static void w_key_idle(void)
 {
-    must_take(board->key, CACHIFY_NEVER, &part.lease[HERS]);
-    cachify_release(&part.lease[HERS]);
+    pass(board->key);
     board->witness_spares = 1;
 }
 
@@ -96,11 +96,7 @@ static void w_fills_home(void)
 /* A thread that keeps an idle record till the end. */
 _Noreturn static void *idler(void *key)
 {
-    static cachify_lease_t lease[CF_SLOTS];
-    static _Atomic unsigned next;
-    unsigned own = next++;
-    must_take(key, CACHIFY_NEVER, &lease[own]);
-    cachify_release(&lease[own]);
+    pass(key);
     sem_post(&board->dead_said);
     for (;;)
         pause();
@@ -133,9 +129,42 @@ static void w_fills_table(void)
     sleep_us(2000);
 }
 
+/* Every record but the victim's is held. */
+static void w_fills_rest(void)
+{
+    char key[KEY_ROOM];
+    for (unsigned i = BESIDE; i < MAX_LOCKS - 1; i++) {
+        key_at(key, i % GROUPS, 30 + i);
+        must_take(key, CACHIFY_NEVER, &part.lease[i]);
+        board->witness_leases++;
+    }
+}
+
+/* Every record is held, one of them by the key's lease, which has expired. */
+static void w_fills_and_expires(void)
+{
+    w_fills_rest();
+    w_key_expired();
+}
+
+/* It gets the key when it comes free, and gives it back. */
+static void a_waits(void)
+{
+    v_open();
+    cachify_lock_t lock = {.size = sizeof lock, .key = board->key, .wait = true};
+    if (cachify_acquire(part.cachify, &lock, &part.lease[0]) != CACHIFY_OK)
+        blame("the waiter's acquire is %s", cachify_last_error());
+    if (cachify_lease_token(&part.lease[0]) <= *token_of(board->key))
+        blame("the waiter's token is no larger than the holder's");
+    note_token(board->key, cachify_lease_token(&part.lease[0]));
+    cachify_release(&part.lease[0]);
+    cachify_close(part.cachify);
+}
+
 static void d_holds_key(void)
 {
     v_open();
+    pass(board->key);
     must_take(board->key, CACHIFY_NEVER, &part.lease[0]);
 }
 
@@ -149,7 +178,8 @@ static struct cf_found find(const char *text)
 /* As if killed after T1 (C2). */
 static void d_inserts_key(void)
 {
-    d_holds_key();
+    v_open();
+    must_take(board->key, CACHIFY_NEVER, &part.lease[0]); /* the token is the counter's */
     struct cf_mapping *m = own_mapping();
     struct cf_found found = find(board->key);
     cf_store_release(cf_slot_at(m, found.slot), cf_word_with_state(found.word, CF_INSERTING));
@@ -171,6 +201,7 @@ static void d_leaves_everything(void)
 static void w_two_expired(void)
 {
     char key[KEY_ROOM];
+    pass(board->near_key);
     must_take(board->near_key, 1, &part.lease[BESIDE]);
     key_at(key, (board->home + 1) % GROUPS, 20);
     must_take(key, 1, &part.lease[BESIDE + 1]);
@@ -194,7 +225,7 @@ static cachify_status_t act_wait(void)
     cachify_lock_t lock = {.size = sizeof lock,
                            .key = board->key,
                            .wait = true,
-                           .timeout_ms = 60,
+                           .timeout_ms = 90,
                            .exp_ms = board->exp_ms};
     return cachify_acquire(part.cachify, &lock, &part.lease[OWN]);
 }
@@ -219,6 +250,12 @@ static cachify_status_t act_force(void)
     return cachify_release_key(part.cachify, board->key);
 }
 
+static cachify_status_t act_look(void)
+{
+    bool locked;
+    return cachify_is_locked(part.cachify, board->key, &locked);
+}
+
 static cachify_status_t act_sweep(void)
 {
     return cachify_shm_sweep(part.cachify);
@@ -233,6 +270,7 @@ static cachify_status_t act_close(void)
 
 const struct operation operations[] = {
     {.name = "create", .no_segment = true, .act = act_open},
+    {.name = "create-memfd", .no_segment = true, .memfd = true, .unstopped = true, .act = act_open},
     {.name = "open", .act = act_open},
     {.name = "open-other-boot", .other_boot = true, .act = act_open},
     {.name = "acquire-first", .prepare = v_open, .act = act_take},
@@ -247,6 +285,10 @@ const struct operation operations[] = {
     {.name = "acquire-retake", .prepare = v_idle_key, .act = act_take},
     {.name = "acquire-idle", .stage = w_key_idle, .prepare = v_idle_second, .act = act_take},
     {.name = "acquire-expired", .stage = w_key_expired, .prepare = v_idle_second, .act = act_take},
+    {.name = "acquire-expired-full",
+     .late = w_fills_and_expires,
+     .prepare = v_open,
+     .act = act_take},
     {.name = "acquire-dead", .dead = d_holds_key, .prepare = v_idle_second, .act = act_take},
     {.name = "acquire-dead-first", .dead = d_holds_key, .prepare = v_open, .act = act_take},
     {.name = "acquire-past-dead", .dead = d_inserts_key, .prepare = v_idle_second, .act = act_take},
@@ -268,6 +310,16 @@ const struct operation operations[] = {
      .act = act_extend,
      .right = {CACHIFY_LOST}},
     {.name = "extend-shorter", .prepare = v_holds, .act = act_shorten, .right = {CACHIFY_LOST}},
+    {.name = "extend-full",
+     .prepare = v_holds,
+     .late = w_fills_rest,
+     .act = act_extend,
+     .right = {CACHIFY_LOST}},
+    {.name = "extend-waited",
+     .prepare = v_holds,
+     .waiter = a_waits,
+     .act = act_shorten,
+     .right = {CACHIFY_LOST}},
     {.name = "release", .prepare = v_holds, .act = act_release, .right = {CACHIFY_LOST}},
     {.name = "release-remove",
      .prepare = v_holds_with_spare,
@@ -279,12 +331,18 @@ const struct operation operations[] = {
      .late = w_takes_lost,
      .act = act_release,
      .right = {CACHIFY_LOST}},
+    {.name = "release-waited",
+     .prepare = v_holds,
+     .waiter = a_waits,
+     .act = act_release,
+     .right = {CACHIFY_LOST}},
     {.name = "release-key",
      .worth = WITNESS_OR_FREE,
      .stage = w_holds_key,
      .prepare = v_idle_second,
      .act = act_force},
     {.name = "release-key-dead", .dead = d_holds_key, .prepare = v_idle_second, .act = act_force},
+    {.name = "is-locked", .dead = d_holds_key, .prepare = v_open, .act = act_look},
     {.name = "sweep",
      .stage = w_two_expired,
      .dead = d_leaves_everything,

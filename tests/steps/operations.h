@@ -15,10 +15,13 @@ struct operation {
     const char *name;
     enum worth worth;
     bool no_segment;       /* the victim makes it */
+    bool memfd;            /* nor has it a name */
+    bool unstopped;        /* stops are a stated limit (README.md) */
     bool other_boot;       /* the victim finds one of another boot */
     bool child;            /* the victim is a forked child of the witness */
     void (*stage)(void);   /* the witness, before the victim and the dead one */
     void (*dead)(void);    /* the dead one, before it is killed */
+    void (*waiter)(void);  /* instead of a dead one somebody who waits for the key */
     void (*prepare)(void); /* the victim */
     void (*late)(void);    /* the witness, after all these */
     cachify_status_t (*act)(void);

@@ -23,6 +23,7 @@
 #define KEY_ROOM 16
 #define BESIDE 2u /* keys that the witness always holds */
 #define LEASES 10u
+#define NOTED 256u /* keys whose tokens are noted */
 
 /* What becomes of the victim at its point. */
 enum fate {
@@ -36,13 +37,15 @@ enum fate {
 struct board {
     /* Set by the runner. */
     char path[64];
+    int memfd; /* instead of the path; 0 none */
     enum fate fate;
     int64_t exp_ms; /* of the victim's leases */
     char key[KEY_ROOM], second[KEY_ROOM], near_key[KEY_ROOM];
     char beside[BESIDE][KEY_ROOM];
     uint32_t home; /* group of key and near_key */
     uint64_t beside_token[BESIDE];
-    _Atomic uint64_t token; /* the largest of key that anybody was told */
+    _Atomic uint64_t token[NOTED]; /* of each key the largest that anybody was told */
+    int64_t poll_ms;
     unsigned witness_leases;
     unsigned witness_spares; /* its threads that keep a released record */
     bool witness_has_key;
@@ -85,7 +88,10 @@ struct cf_mapping *own_mapping(void);
 cachify_status_t take(const char *key, int64_t exp_ms, cachify_lease_t *lease);
 /* Take it, or note that the stage could not be set. */
 void must_take(const char *key, int64_t exp_ms, cachify_lease_t *lease);
-void note_token(uint64_t token);
+/* Take and release it, so that its token is ahead of its group's counter (K2). */
+void pass(const char *key);
+_Atomic uint64_t *token_of(const char *key);
+void note_token(const char *key, uint64_t token);
 
 __attribute__((noinline)) uint64_t hash_of(const char *key);
 /* The nth of the keys whose home is this group. */

@@ -19,6 +19,7 @@
 
 #define LONGEST_S 20 /* a run */
 #define STOPPED_EXP_MS 30
+#define WAITER_US 30000 /* later than a poll interval, in which a waiter may come to have the key */
 
 /* ---- The others ---- */
 
@@ -92,6 +93,13 @@ static void life_of_dead(const struct operation *operation)
         pause();
 }
 
+static void life_of_waiter(const struct operation *operation)
+{
+    sem_wait(&board->dead_go);
+    operation->waiter();
+    sem_post(&board->dead_said);
+}
+
 static void life_of_judge(const struct operation *operation)
 {
     judge(operation);
@@ -161,6 +169,14 @@ static void set_stage(const struct operation *operation)
 }
 
 /* A witness that had to come after the victim, for there was no segment for it. */
+static void make_memfd(void)
+{
+    board->memfd = memfd_create("kill-steps", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (board->memfd <= 0)
+        blame("setting the stage: memfd_create: %s", strerror(errno));
+    snprintf(board->path, sizeof board->path, "/proc/self/fd/%d", board->memfd);
+}
+
 static void come_late(const struct operation *operation)
 {
     static bool here;
@@ -179,7 +195,7 @@ static void come_late(const struct operation *operation)
 /* ---- A run ---- */
 
 struct cast {
-    pid_t victim, dead, judge;
+    pid_t victim, dead, judge, waiter;
 };
 
 static void reap(pid_t pid)
@@ -188,15 +204,42 @@ static void reap(pid_t pid)
         waitpid(pid, NULL, __WALL);
 }
 
+static bool falls_asleep(void)
+{
+    cachify_info_t info = {.size = sizeof info};
+    say(&board->dead_go);
+    for (int64_t until = now_us() + 2000000; info.waiters == 0 && now_us() < until; sleep_us(200))
+        cachify_query(part.cachify, board->key, &info);
+    return info.waiters > 0;
+}
+
+/* The key comes free at the latest with the victim's death, or its lease's end. */
+static void see_waiter_served(struct cast *cast)
+{
+    int64_t since = now_us();
+    if (cast->waiter == 0 || !hear(&board->dead_said, "the waiter"))
+        return;
+    int64_t took = now_us() - since - (board->fate >= STOPPED ? STOPPED_EXP_MS * 1000 : 0);
+    if (took > board->poll_ms * 1000 + WAITER_US)
+        blame("the waiter got the key %lld us late", (long long)took - board->poll_ms * 1000);
+    reap(cast->waiter);
+    cast->waiter = 0;
+}
+
 static bool begin(const struct operation *operation, struct cast *cast)
 {
     *cast = (struct cast){0};
+    if (operation->memfd)
+        make_memfd();
+    board->poll_ms = operation->waiter != NULL ? 20 : 100;
     board->exp_ms = board->fate >= STOPPED ? STOPPED_EXP_MS : CACHIFY_NEVER;
     cast->judge = start(life_of_judge, operation);
     if (operation->dead != NULL)
         cast->dead = start(life_of_dead, operation);
     if (!operation->child)
         cast->victim = start(life_of_victim, operation);
+    if (operation->waiter != NULL)
+        cast->waiter = start(life_of_waiter, operation);
     set_stage(operation);
     if (operation->dead != NULL) {
         say(&board->dead_go);
@@ -217,6 +260,8 @@ static bool begin(const struct operation *operation, struct cast *cast)
         return false;
     if (operation->late != NULL)
         operation->late();
+    if (operation->waiter != NULL && !falls_asleep())
+        blame("setting the stage: nobody waits");
     return board->blame[0] == '\0';
 }
 
@@ -233,6 +278,7 @@ static void judge_killed(const struct operation *operation, struct cast *cast)
 {
     end(cast->victim);
     cast->victim = 0;
+    see_waiter_served(cast);
     if (operation->worth == WITNESS_OR_FREE)
         look_at_hers();
     come_late(operation);
@@ -249,6 +295,7 @@ static void judge_stopped(const struct operation *operation, struct cast *cast)
 {
     if (operation->worth == WITNESS_OR_FREE)
         look_at_hers();
+    see_waiter_served(cast);
     come_late(operation);
     say(&board->judge_go);
     if (!hear(&board->judge_said, "the judge, beside a stopped victim"))
@@ -283,10 +330,12 @@ static void play(const struct operation *operation, struct trace *trace, const s
     end(cast.victim);
     end(cast.judge);
     end(cast.dead);
+    end(cast.waiter);
     _exit(reached > 0 ? 0 : reached == 0 ? 2 : 3);
 }
 
 static unsigned runs;
+static char file[sizeof board->path];
 
 static void board_begin(enum fate fate)
 {
@@ -294,6 +343,7 @@ static void board_begin(enum fate fate)
     board->fate = fate;
     snprintf(board->path, sizeof board->path, "/dev/shm/kill-steps.%07d.%07u", (int)getpid(),
              ++runs);
+    memcpy(file, board->path, sizeof file);
     snprintf(board->key, sizeof board->key, "key");
     sem_init(&board->dead_go, 1, 0);
     sem_init(&board->dead_said, 1, 0);
@@ -341,7 +391,7 @@ enum outcome run_point(const struct operation *operation, enum fate fate, const 
 unsigned run_litter(void)
 {
     unsigned litter = 0;
-    const char *name = strrchr(board->path, '/') + 1;
+    const char *name = strrchr(file, '/') + 1;
     DIR *directory = opendir("/dev/shm");
     struct dirent *entry;
     while (directory != NULL && (entry = readdir(directory)) != NULL) {

@@ -23,13 +23,23 @@ static const char *fate_name(enum fate fate)
 
 #define TOLD 5 /* violations of one operation and fate that are printed */
 
+#define TRIES 8 /* to come to a point; timing decides whether a waiter is to be woken */
+
+/* No run came to it again: said, but no violation. */
+static bool not_met(const struct operation *operation, enum fate fate, unsigned n)
+{
+    printf("  %s, %s at point %u: not met again in %u runs\n", operation->name, fate_name(fate), n,
+           TRIES);
+    return true;
+}
+
 static bool at_point(const struct operation *operation, enum fate fate, unsigned n, bool told)
 {
-    enum outcome outcome = run_point(operation, fate, trace, n, false);
+    enum outcome outcome = RUN_MISSED;
+    for (unsigned tries = 0; tries < TRIES && outcome == RUN_MISSED; tries++)
+        outcome = run_point(operation, fate, trace, n, tries % 2 != 0);
     if (outcome == RUN_MISSED)
-        outcome = run_point(operation, fate, trace, n, true);
-    if (outcome == RUN_MISSED)
-        blame("the operation has fewer points this time");
+        return not_met(operation, fate, n);
     if (outcome == RUN_DIED)
         blame("the run came to no end");
     if (board->blame[0] == '\0' && !verbose)
@@ -62,12 +72,13 @@ static void one_operation(const struct operation *operation)
         bad++;
     } else {
         for (enum fate fate = KILLED; fate < FATES; fate++)
-            if (fate <= KILLED_HEIR ? kills : stops)
+            if (fate <= KILLED_HEIR ? kills : stops && !operation->unstopped)
                 bad += all_points(operation, fate);
     }
     printf("%-20s %12llu %11u %11u %8.1f s  %s\n", operation->name,
            (unsigned long long)trace->instructions, kills ? trace->points : 0,
-           stops ? trace->points : 0, (double)(now_us() - start) / 1e6, bad == 0 ? "ok" : "FAILED");
+           stops && !operation->unstopped ? trace->points : 0, (double)(now_us() - start) / 1e6,
+           bad == 0 ? "ok" : "FAILED");
     passed += bad == 0;
     failed += bad != 0;
 }
