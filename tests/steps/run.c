@@ -311,7 +311,7 @@ static void judge_stopped(const struct operation *operation, struct cast *cast)
 }
 
 static void play(const struct operation *operation, struct trace *trace, const struct trace *known,
-                 unsigned n, bool by_count)
+                 unsigned n, enum way way)
 {
     struct cast cast;
     int reached = -1;
@@ -321,7 +321,7 @@ static void play(const struct operation *operation, struct trace *trace, const s
         if (trace != NULL && !stepper_trace(cast.victim, board->path, trace))
             reached = -1;
         if (known != NULL)
-            reached = stepper_to(cast.victim, board->path, known, n, by_count);
+            reached = stepper_to(cast.victim, board->path, known, n, way);
         if (reached > 0 && board->fate <= KILLED_HEIR)
             judge_killed(operation, &cast);
         else if (reached > 0)
@@ -352,7 +352,7 @@ static void board_begin(enum fate fate)
 }
 
 static enum outcome run(const struct operation *operation, enum fate fate, struct trace *trace,
-                        const struct trace *known, unsigned n, bool by_count)
+                        const struct trace *known, unsigned n, enum way way)
 {
     int status = 0;
     board_begin(fate);
@@ -360,7 +360,7 @@ static enum outcome run(const struct operation *operation, enum fate fate, struc
     pid_t runner = fork();
     if (runner == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        play(operation, trace, known, n, by_count);
+        play(operation, trace, known, n, way);
     }
     if (runner < 0)
         return RUN_DIED;
@@ -378,13 +378,13 @@ static enum outcome run(const struct operation *operation, enum fate fate, struc
 
 enum outcome run_trace(const struct operation *operation, struct trace *trace)
 {
-    return run(operation, KILLED, trace, NULL, 0, false);
+    return run(operation, KILLED, trace, NULL, 0, BY_BREAKPOINT);
 }
 
 enum outcome run_point(const struct operation *operation, enum fate fate, const struct trace *trace,
-                       unsigned n, bool by_count)
+                       unsigned n, enum way way)
 {
-    return run(operation, fate, NULL, trace, n, by_count);
+    return run(operation, fate, NULL, trace, n, way);
 }
 
 /* The segment itself and the link that a boot's processes agree on are no litter. */

@@ -207,13 +207,25 @@ static int by_breakpoint(pid_t victim, const char *path, struct point p)
     return changed;
 }
 
-int stepper_to(pid_t victim, const char *path, const struct trace *trace, unsigned n, bool by_count)
+/* Without a look at the segment. */
+static int by_instructions(pid_t victim, unsigned n)
 {
+    int number;
+    for (unsigned i = 0; i < n && !board->done; i += board->begun)
+        if (ptrace(PTRACE_SINGLESTEP, victim, NULL, NULL) != 0 || !wait_stop(victim, &number))
+            return -1;
+    return !board->done;
+}
+
+int stepper_to(pid_t victim, const char *path, const struct trace *trace, unsigned n, enum way way)
+{
+    static struct trace again;
     if (n == 0)
         return 1;
-    if (!by_count)
+    if (way == BY_INSTRUCTIONS)
+        return by_instructions(victim, n);
+    if (way == BY_BREAKPOINT)
         return by_breakpoint(victim, path, trace->point[n]);
-    static struct trace again;
     if (!trace_to(victim, path, &again, n))
         return -1;
     return again.points > n;
@@ -258,9 +270,9 @@ bool stepper_trace(pid_t victim, const char *path, struct trace *trace)
     (void)victim, (void)path, (void)trace;
     return false;
 }
-int stepper_to(pid_t victim, const char *path, const struct trace *trace, unsigned n, bool by_count)
+int stepper_to(pid_t victim, const char *path, const struct trace *trace, unsigned n, enum way way)
 {
-    (void)victim, (void)path, (void)trace, (void)n, (void)by_count;
+    (void)victim, (void)path, (void)trace, (void)n, (void)way;
     return -1;
 }
 

@@ -41,9 +41,14 @@ bool stepper_let_go(pid_t victim);
 /* From where the victim stands before its operation to its end. */
 bool stepper_trace(pid_t victim, const char *path, struct trace *trace);
 
-/* To point n.  By breakpoint; or, by_count, by going through it until the n-th change.
- * 1: it stands there.  0: that did not lead there.  -1: it died. */
-int stepper_to(pid_t victim, const char *path, const struct trace *trace, unsigned n,
-               bool by_count);
+/* How to come to the nth of something. */
+enum way {
+    BY_BREAKPOINT,  /* point n: straight to its instruction */
+    BY_POINTS,      /* point n: instruction by instruction until the nth change */
+    BY_INSTRUCTIONS /* behind instruction n, point or not */
+};
+
+/* 1: it stands there.  0: that did not lead there.  -1: it died. */
+int stepper_to(pid_t victim, const char *path, const struct trace *trace, unsigned n, enum way way);
 
 #endif

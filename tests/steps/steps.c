@@ -1,6 +1,6 @@
 /* kill-steps: each operation of the library, killed and stopped at every instruction.
  *
- *     steps [--kill] [--stop] [--list] [--point=N] [--verbose] [OPERATION...]
+ *     steps [--kill] [--stop] [--each] [--list] [--point=N] [--verbose] [OPERATION...]
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 static struct trace *trace; /* filled by a runner, read by all */
 static unsigned passed, failed;
 static bool kills, stops, verbose;
+static bool each; /* instruction, not point */
 static long only_point = -1;
 
 static const char *fate_name(enum fate fate)
@@ -28,35 +29,46 @@ static const char *fate_name(enum fate fate)
 /* No run came to it again: said, but no violation. */
 static bool not_met(const struct operation *operation, enum fate fate, unsigned n)
 {
-    printf("  %s, %s at point %u: not met again in %u runs\n", operation->name, fate_name(fate), n,
-           TRIES);
+    if (!each)
+        printf("  %s, %s at point %u: not met again in %u runs\n", operation->name, fate_name(fate),
+               n, TRIES);
     return true;
+}
+
+static void tell(const struct operation *operation, enum fate fate, unsigned n)
+{
+    printf("  %s, %s at %s %u", operation->name, fate_name(fate), each ? "instruction" : "point",
+           n);
+    if (!each)
+        printf(" (behind %#llx, run %u)", (unsigned long long)trace->point[n].rip,
+               trace->point[n].runs);
+    printf(": %s\n", board->blame[0] != '\0' ? board->blame : "right");
 }
 
 static bool at_point(const struct operation *operation, enum fate fate, unsigned n, bool told)
 {
     enum outcome outcome = RUN_MISSED;
-    for (unsigned tries = 0; tries < TRIES && outcome == RUN_MISSED; tries++)
-        outcome = run_point(operation, fate, trace, n, tries % 2 != 0);
+    for (unsigned tries = 0; tries < (each ? 1 : TRIES) && outcome == RUN_MISSED; tries++)
+        outcome = run_point(operation, fate, trace, n,
+                            each             ? BY_INSTRUCTIONS
+                            : tries % 2 == 0 ? BY_BREAKPOINT
+                                             : BY_POINTS);
     if (outcome == RUN_MISSED)
         return not_met(operation, fate, n);
     if (outcome == RUN_DIED)
         blame("the run came to no end");
-    if (board->blame[0] == '\0' && !verbose)
-        return true;
-    if (told)
-        printf("  %s, %s at point %u (instruction %#llx, run %u): %s\n", operation->name,
-               fate_name(fate), n, (unsigned long long)trace->point[n].rip, trace->point[n].runs,
-               board->blame[0] != '\0' ? board->blame : "right");
-    return board->blame[0] == '\0';
+    bool right = board->blame[0] == '\0';
+    if (verbose || (!right && told))
+        tell(operation, fate, n);
+    return right;
 }
 
 static unsigned all_points(const struct operation *operation, enum fate fate)
 {
-    unsigned bad = 0;
-    for (unsigned n = 0; n < trace->points; n++)
+    unsigned bad = 0, count = each ? (unsigned)trace->instructions : trace->points;
+    for (unsigned n = 0; n < count; n++)
         if (only_point < 0 || only_point == n)
-            bad += !at_point(operation, fate, n, bad < TOLD || verbose);
+            bad += !at_point(operation, fate, n, bad < TOLD);
     return bad;
 }
 
@@ -86,8 +98,8 @@ static void one_operation(const struct operation *operation)
 static int usage(const char *name)
 {
     fprintf(stderr,
-            "usage: %s [--kill] [--stop] [--list] [--point=N] [--verbose] [OPERATION...]\n"
-            "neither --kill nor --stop: both\n",
+            "usage: %s [--kill] [--stop] [--each] [--list] [--point=N] [--verbose] [OPERATION...]\n"
+            "neither --kill nor --stop: both; --each: at each instruction, not each point\n",
             name);
     return 2;
 }
@@ -119,9 +131,13 @@ static void *shared(size_t size)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"kill", no_argument, NULL, 'k'},    {"stop", no_argument, NULL, 's'},
-        {"list", no_argument, NULL, 'l'},    {"point", required_argument, NULL, 'p'},
-        {"verbose", no_argument, NULL, 'v'}, {0},
+        {"kill", no_argument, NULL, 'k'},
+        {"stop", no_argument, NULL, 's'},
+        {"list", no_argument, NULL, 'l'},
+        {"each", no_argument, NULL, 'e'},
+        {"point", required_argument, NULL, 'p'},
+        {"verbose", no_argument, NULL, 'v'},
+        {0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
@@ -131,6 +147,9 @@ int main(int argc, char **argv)
             break;
         case 's':
             stops = true;
+            break;
+        case 'e':
+            each = true;
             break;
         case 'l':
             list();
