@@ -129,6 +129,38 @@ static void w_fills_table(void)
     sleep_us(2000);
 }
 
+/* The witness releases the key as soon as the victim sleeps for it. */
+static pthread_t waker;
+static _Atomic bool hurry;
+
+static void *wake(void *unused)
+{
+    cachify_info_t info = {.size = sizeof info};
+    (void)unused;
+    while (!hurry && info.waiters == 0) {
+        sleep_us(200);
+        cachify_query(part.cachify, board->key, &info);
+    }
+    cachify_release(&part.lease[HERS]);
+    return NULL;
+}
+
+static void w_wakes(void)
+{
+    if (pthread_create(&waker, NULL, wake, NULL) != 0)
+        blame("setting the stage: no thread");
+}
+
+static void w_woke(void)
+{
+    if (!board->witness_has_key)
+        return;
+    hurry = true;
+    pthread_join(waker, NULL);
+    board->witness_has_key = false;
+    board->witness_leases--;
+}
+
 /* Every record but the victim's is held. */
 static void w_fills_rest(void)
 {
@@ -220,14 +252,24 @@ static cachify_status_t act_take(void)
     return take(board->key, board->exp_ms, &part.lease[OWN]);
 }
 
-static cachify_status_t act_wait(void)
+static cachify_status_t wait_for(int64_t timeout_ms)
 {
     cachify_lock_t lock = {.size = sizeof lock,
                            .key = board->key,
                            .wait = true,
-                           .timeout_ms = 90,
+                           .timeout_ms = timeout_ms,
                            .exp_ms = board->exp_ms};
     return cachify_acquire(part.cachify, &lock, &part.lease[OWN]);
+}
+
+static cachify_status_t act_wait(void)
+{
+    return wait_for(90);
+}
+
+static cachify_status_t act_wait_longer(void)
+{
+    return wait_for(200);
 }
 
 static cachify_status_t act_extend(void)
@@ -303,6 +345,13 @@ const struct operation operations[] = {
      .stage = w_holds_key,
      .prepare = v_idle_second,
      .act = act_wait,
+     .right = {CACHIFY_TIMEOUT}},
+    {.name = "acquire-woken",
+     .stage = w_holds_key,
+     .prepare = v_idle_second,
+     .late = w_wakes,
+     .settle = w_woke,
+     .act = act_wait_longer,
      .right = {CACHIFY_TIMEOUT}},
     {.name = "extend", .prepare = v_holds, .act = act_extend, .right = {CACHIFY_LOST}},
     {.name = "extend-with-spare",

@@ -24,6 +24,7 @@ struct operation {
     void (*waiter)(void);  /* instead of a dead one somebody who waits for the key */
     void (*prepare)(void); /* the victim */
     void (*late)(void);    /* the witness, after all these */
+    void (*settle)(void);  /* the witness, once the victim is at its point */
     cachify_status_t (*act)(void);
     cachify_status_t right[4]; /* answers that may be right; the rest OK */
 };

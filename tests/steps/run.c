@@ -281,6 +281,8 @@ static void judge_killed(const struct operation *operation, struct cast *cast)
     see_waiter_served(cast);
     if (operation->worth == WITNESS_OR_FREE)
         look_at_hers();
+    if (operation->settle != NULL)
+        operation->settle();
     come_late(operation);
     say(&board->judge_go);
     if (hear(&board->judge_said, "the judge"))
@@ -295,6 +297,8 @@ static void judge_stopped(const struct operation *operation, struct cast *cast)
 {
     if (operation->worth == WITNESS_OR_FREE)
         look_at_hers();
+    if (operation->settle != NULL)
+        operation->settle();
     see_waiter_served(cast);
     come_late(operation);
     say(&board->judge_go);
