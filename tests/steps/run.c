@@ -231,7 +231,7 @@ static bool begin(const struct operation *operation, struct cast *cast)
     *cast = (struct cast){0};
     if (operation->memfd)
         make_memfd();
-    board->poll_ms = operation->waiter != NULL ? 20 : 100;
+    board->poll_ms = operation->waiter != NULL ? 50 : 100;
     board->exp_ms = board->fate >= STOPPED ? STOPPED_EXP_MS : CACHIFY_NEVER;
     cast->judge = start(life_of_judge, operation);
     if (operation->dead != NULL)
@@ -252,11 +252,7 @@ static bool begin(const struct operation *operation, struct cast *cast)
     if (operation->child)
         cast->victim = start(life_of_victim, operation);
     board->victim = cast->victim;
-    int status;
-    if (waitpid(cast->victim, &status, 0) < 0 || !WIFSTOPPED(status))
-        return false;
-    ptrace(PTRACE_SETOPTIONS, cast->victim, NULL, (void *)PTRACE_O_EXITKILL); /* NOLINT */
-    if (!stepper_let_go(cast->victim))
+    if (!stepper_met(cast->victim) || !stepper_let_go(cast->victim))
         return false;
     if (operation->late != NULL)
         operation->late();

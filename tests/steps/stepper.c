@@ -19,6 +19,12 @@
 #define RIP offsetof(struct user_regs_struct, rip)
 #define LONGEST 4000000u /* instructions */
 
+/* ptrace takes numbers as addresses. */
+static void *address(uint64_t at)
+{
+    return (void *)(uintptr_t)at; /* NOLINT(performance-no-int-to-ptr) */
+}
+
 void stepper_stand(void)
 {
     raise(SIGSTOP);
@@ -34,6 +40,13 @@ static bool wait_stop(pid_t victim, int *number)
         return false;
     *number = WSTOPSIG(status);
     return true;
+}
+
+bool stepper_met(pid_t victim)
+{
+    int number;
+    return wait_stop(victim, &number) &&
+           ptrace(PTRACE_SETOPTIONS, victim, NULL, address(PTRACE_O_EXITKILL)) == 0;
 }
 
 bool stepper_let_go(pid_t victim)
@@ -98,13 +111,13 @@ static void watch_end(struct watch *w)
 static bool is_syscall(uint64_t rip)
 {
     uint8_t code[2];
-    memcpy(code, (const void *)(uintptr_t)rip, sizeof code); /* NOLINT */
+    memcpy(code, address(rip), sizeof code);
     return code[0] == 0x0f && code[1] == 0x05;
 }
 
 static uint64_t where(pid_t victim)
 {
-    return (uint64_t)ptrace(PTRACE_PEEKUSER, victim, (void *)RIP, NULL);
+    return (uint64_t)ptrace(PTRACE_PEEKUSER, victim, address(RIP), NULL);
 }
 
 /* One instruction: *rip is where it was.  -1: it died. */
@@ -175,19 +188,19 @@ bool stepper_trace(pid_t victim, const char *path, struct trace *trace)
 static bool run_to(pid_t victim, struct point p)
 {
     int number;
-    void *at = (void *)(uintptr_t)p.rip; /* NOLINT */
+    void *at = address(p.rip);
     errno = 0;
     long code = ptrace(PTRACE_PEEKTEXT, victim, at, NULL);
     if (errno != 0)
         return false;
     long trap = (code & ~0xffL) | 0xcc;
     for (uint32_t i = 1; i <= p.runs; i++) {
-        if (ptrace(PTRACE_POKETEXT, victim, at, (void *)trap) != 0 || /* NOLINT */
+        if (ptrace(PTRACE_POKETEXT, victim, at, address((uint64_t)trap)) != 0 ||
             ptrace(PTRACE_CONT, victim, NULL, NULL) != 0 || !wait_stop(victim, &number) ||
             number != SIGTRAP || where(victim) != p.rip + 1)
             return false;
-        ptrace(PTRACE_POKETEXT, victim, at, (void *)code);        /* NOLINT */
-        ptrace(PTRACE_POKEUSER, victim, (void *)RIP, (void *)at); /* NOLINT */
+        ptrace(PTRACE_POKETEXT, victim, at, address((uint64_t)code));
+        ptrace(PTRACE_POKEUSER, victim, address(RIP), at);
         if (i < p.runs &&
             (ptrace(PTRACE_SINGLESTEP, victim, NULL, NULL) != 0 || !wait_stop(victim, &number)))
             return false;
@@ -259,6 +272,11 @@ const char *stepper_refused(void)
 }
 void stepper_stand(void)
 {
+}
+bool stepper_met(pid_t victim)
+{
+    (void)victim;
+    return false;
 }
 bool stepper_let_go(pid_t victim)
 {

@@ -35,7 +35,10 @@ const char *stepper_refused(void);
 /* In the victim: stand until the tracer lets it go on. */
 void stepper_stand(void);
 
-/* In the tracer: let it go on until it stands again.  False: it died. */
+/* In the tracer: wait until it stands for the first time; it ends with the tracer from now on. */
+bool stepper_met(pid_t victim);
+
+/* Let it go on until it stands again.  False: it died. */
 bool stepper_let_go(pid_t victim);
 
 /* From where the victim stands before its operation to its end. */

@@ -24,7 +24,7 @@ static const char *fate_name(enum fate fate)
 
 #define TOLD 5 /* violations of one operation and fate that are printed */
 
-#define TRIES 8 /* to come to a point; timing decides whether a waiter is to be woken */
+#define TRIES 8u /* to come to a point; timing decides whether a waiter is to be woken */
 
 /* No run came to it again: said, but no violation. */
 static bool not_met(const struct operation *operation, enum fate fate, unsigned n)
