@@ -32,20 +32,24 @@ void cf_fence_heavy(void)
 static void before_fork(void)
 {
     cf_process_lock();
+    cf_wiped->forking = true;
     urcu_bp_before_fork();
 }
 
 static void after_fork_parent(void)
 {
     urcu_bp_after_fork_parent();
+    cf_wiped->forking = false;
     cf_process_unlock();
 }
 
-/* The kernel has wiped the page, unless there is only the fallback. */
+/* The kernel has wiped the page, unless there is only the fallback, or the kernel promised
+ * and did not, as qemu-user 7.2 does. */
 static void after_fork_child(void)
 {
     urcu_bp_after_fork_child();
-    if (cf_wiped == &fallback) {
+    if (cf_wiped->forking) {
+        cf_wiped->forking = false;
         cf_store_release(&cf_wiped->serial, 0);
         cf_process_unlock();
     }

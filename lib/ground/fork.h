@@ -11,6 +11,7 @@
 struct cf_wiped {
     _Atomic uint64_t serial; /* 0: this process has not called yet */
     pthread_mutex_t lock;    /* all zero is unlocked */
+    bool forking;            /* fork() is under way: guarded by lock */
 };
 extern struct cf_wiped *cf_wiped;
 
