@@ -5,12 +5,11 @@
 #include "face/error.h"
 #include "face/instance.h"
 #include "face/options.h"
+#include "ground/report.h"
 
 #if defined(__has_include)
 #if __has_include(<sys/single_threaded.h>)
 #include <sys/single_threaded.h>
-
-#include "ground/report.h"
 #define ONE_THREAD() (__libc_single_threaded)
 #endif
 #endif

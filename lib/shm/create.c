@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cachify/client.h>
@@ -170,7 +171,8 @@ static int link_hidden(int fd, const char *temporary, const char *name)
 {
     char own[64];
     if (temporary[0] != '\0')
-        return renameat2(AT_FDCWD, temporary, AT_FDCWD, name, 1 /* RENAME_NOREPLACE */);
+        return (int)syscall(SYS_renameat2, AT_FDCWD, temporary, AT_FDCWD, name,
+                            1 /* RENAME_NOREPLACE; musl has neither */);
     snprintf(own, sizeof own, "/proc/self/fd/%d", fd);
     return linkat(AT_FDCWD, own, AT_FDCWD, name, AT_SYMLINK_FOLLOW);
 }
