@@ -12,6 +12,7 @@
 #define JOBS 2u
 
 static unsigned bound_asked; /* 0: each pair's own */
+static bool stops;           /* at the first pair that fails */
 
 static const struct pair *find(const char *name, size_t len)
 {
@@ -98,7 +99,7 @@ static int explore_pairs(const char *only)
     printf("%-24s %5s %10s %7s  %-6s  %s\n", "pair", "bound", "schedules", "longest", "",
            "answers A/B");
     for (;;) {
-        while (running < JOBS && next < pair_count) {
+        while (running < JOBS && next < pair_count && !(stops && failed > 0)) {
             const struct pair *pair = &pairs[next++];
             if (only != NULL && strcmp(only, pair->name) != 0)
                 continue;
@@ -147,6 +148,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--bound=", 8) == 0 && argv[i][8] != '\0') {
             bound_asked = (unsigned)atoi(argv[i] + 8);
+        } else if (strcmp(argv[i], "--stop") == 0) {
+            stops = true;
         } else if (strcmp(argv[i], "--everywhere") == 0) {
             explore_everywhere = true;
         } else if (strcmp(argv[i], "--replay") == 0 && i + 1 < argc) {
@@ -154,9 +157,8 @@ int main(int argc, char **argv)
         } else if (argv[i][0] != '-' && only == NULL) {
             only = argv[i];
         } else if (strcmp(argv[i], "--bound=") != 0) {
-            fprintf(
-                stderr,
-                "usage: interleave [--bound=N] [--everywhere] [PAIR] | --replay PAIR:SCHEDULE\n");
+            fprintf(stderr, "usage: interleave [--bound=N] [--everywhere] [--stop] [PAIR] | "
+                            "--replay PAIR:SCHEDULE\n");
             return 2;
         }
     }

@@ -59,12 +59,12 @@ mutant() {
         missed=$((missed + 1))
         return
     fi
-    for bound in 1 2 3 4; do
-        if ! timeout 300 "$room/interleave" --bound=$bound >"$room/out" 2>&1; then
+    for bound in 1 2 3 ""; do
+        if ! "$room/interleave" --bound=$bound --stop >"$room/out" 2>&1; then
             why=$(awk '/ FAILED / { pair = $1; seen = index($0, "never seen") ? $0 : "" }
                 pair && /^  [^ ]/ && !/replay:/ { sub(/^ */, ""); print pair ": " $0; exit }
                 pair && /died of signal/ { print; exit }' "$room/out")
-            printf '%-26s bound %d  %s\n' "$1" "$bound" \
+            printf '%-26s bound %s  %s\n' "$1" "${bound:-+}" \
                 "${why:-$(grep -E 'never seen|died of' "$room/out" | head -n 1)}"
             caught=$((caught + 1))
             return
