@@ -75,6 +75,17 @@ CACHIFY_API cachify_status_t cachify_shm_leases(const cachify_shm_view_t *view,
 CACHIFY_API cachify_status_t cachify_shm_count(const cachify_shm_view_t *view,
                                                cachify_shm_counts_t *counts);
 
+/* Look whether all that lies in the segment is what the library leaves there, and tell fn (NULL
+ * allowed) a sentence for each thing that is not: words that name what does not exist, two that
+ * name one lease or one key, leases where nobody would find them.  What processes change, leave
+ * when they die or have under way is no such thing: a finding means that somebody else wrote
+ * into the segment, that its memory failed, or a defect of the library.  What looks wrong is
+ * looked at again 10 ms later, and told if it is wrong still.  A non-zero return of fn ends it.
+ * *findings (NULL allowed): how many were told.  OK, whatever was found; INVALID; NO_MEMORY. */
+CACHIFY_API cachify_status_t cachify_shm_check(const cachify_shm_view_t *view,
+                                               int (*fn)(void *context, const char *finding),
+                                               void *context, uint64_t *findings);
+
 /* Give back what dead processes left in the instance's segment (shared-memory clients only):
  * their leases, records, entries and waits; and expired leases.  Not needed in normal use:
  * whoever runs short does it.  OK; NOT_INITIALIZED; INVALID (another client); GONE. */

@@ -11,6 +11,7 @@
 #include "shm/liveness.h"
 #include "shm/record.h"
 #include "shm/segment.h"
+#include "shm/view.h"
 
 /* A word that changes this often under the look at it is skipped: its lock is taken and
  * given back so fast that there is no holder to speak of. */
@@ -18,10 +19,6 @@
 
 /* Groups that the walk asks memory for ahead of its way. */
 #define AHEAD 8u
-
-struct cachify_shm_view {
-    struct cf_mapping *mapping;
-};
 
 /* ---- Open and close ---- */
 
