@@ -413,7 +413,7 @@ START_TEST(the_manual_has_what_the_help_has)
         ck_assert_msg(strstr(manual, expected) != NULL, "%s lacks %s", path, expected);
         found++;
     }
-    ck_assert_uint_eq(found, 6 + 9);
+    ck_assert_uint_eq(found, 7 + 9);
 }
 END_TEST
 

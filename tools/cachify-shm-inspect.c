@@ -1,5 +1,5 @@
-/* cachify-shm-inspect: who holds which lock of a segment, since when, and who waits.
- * Looks only: maps the segment read-only and takes no lock. */
+/* cachify-shm-inspect: who holds which lock of a segment, since when, and who waits; or
+ * whether what lies in it is whole.  Looks only: maps the segment read-only and takes no lock. */
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "findings.h"
 #include "listing.h"
 
 #define PROGRAM "cachify-shm-inspect"
@@ -19,9 +20,10 @@ struct options {
     const char *path;
     bool json;
     bool noheadings;
+    bool check;
 };
 
-enum { OPTION_NAME = 256, OPTION_PATH };
+enum { OPTION_NAME = 256, OPTION_PATH, OPTION_CHECK };
 
 /* From this list come the parser and the help. */
 static const struct {
@@ -32,6 +34,7 @@ static const struct {
 } option_list[] = {
     {OPTION_NAME, "name", "NAME", "look at the segment /dev/shm/NAME"},
     {OPTION_PATH, "path", "PATH", "look at the segment in the file PATH"},
+    {OPTION_CHECK, "check", NULL, "list what is wrong in the segment, instead of its locks"},
     {'J', "json", NULL, "print JSON instead of a table"},
     {'n', "noheadings", NULL, "do not print headings"},
     {'h', "help", NULL, "print this help"},
@@ -72,14 +75,15 @@ static void print_help(void)
 {
     puts("Usage: " PROGRAM " [options]\n"
          "Lists the locks that are held in a segment of cachify, those held longest first.\n"
-         "Without --name and --path it is the user's own segment, /dev/shm/cachify.UID.\n\n"
+         "Without --name and --path it is the user's own segment, /dev/shm/cachify.UID.\n"
          "Options:");
     for (size_t i = 0; i < OPTIONS; i++)
         print_option(option_list[i].code, option_list[i].name, option_list[i].argument,
                      option_list[i].help);
     puts("\nColumns:");
     listing_help(stdout);
-    puts("\nExit status: 0 done, 1 failed, 64 wrong usage.  See " PROGRAM "(1).");
+    puts("\nExit status: 0 done, 1 failed or --check found something, 64 wrong usage.  See " PROGRAM
+         "(1).");
 }
 
 /* ---- Options ---- */
@@ -105,6 +109,9 @@ static void set_option(struct options *o, int code, char **argv)
         break;
     case OPTION_PATH:
         o->path = optarg;
+        break;
+    case OPTION_CHECK:
+        o->check = true;
         break;
     case 'J':
         o->json = true;
@@ -179,6 +186,37 @@ static void warn_of_other_boot(const cachify_shm_view_t *view)
                 cachify_shm_path(view));
 }
 
+static void print_out(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        fail(EXIT_FAILURE, "cannot write the list: %s", strerror(errno));
+}
+
+/* True if there is nothing to find. */
+static bool list_findings(const cachify_shm_view_t *view, const struct options *options)
+{
+    uint64_t count = 0;
+    bool short_of_memory;
+    if (!findings_print(view, options->json, stdout, &count, &short_of_memory))
+        fail(EXIT_FAILURE, "%s",
+             short_of_memory ? "not enough memory for the list" : cachify_last_error());
+    print_out();
+    return count == 0;
+}
+
+static void list_locks(const cachify_shm_view_t *view, const struct options *options)
+{
+    struct listing listing = {0};
+    int short_of_memory;
+    check(cachify_shm_leases(view, listing_add, &listing, &short_of_memory));
+    bool complete = options->json ? listing_json(&listing, cachify_shm_path(view), stdout)
+                                  : listing_table(&listing, !options->noheadings, stdout);
+    if (short_of_memory || !complete)
+        fail(EXIT_FAILURE, "not enough memory for the list");
+    print_out();
+    listing_free(&listing);
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, ""); /* how wide characters are */
@@ -186,18 +224,13 @@ int main(int argc, char **argv)
     signal(SIGBUS, on_sigbus);
 
     cachify_shm_view_t *view;
-    struct listing listing = {0};
-    int short_of_memory;
+    bool whole = true;
     check(cachify_shm_open(options.name, options.path, &view));
     warn_of_other_boot(view);
-    check(cachify_shm_leases(view, listing_add, &listing, &short_of_memory));
-    bool complete = options.json ? listing_json(&listing, cachify_shm_path(view), stdout)
-                                 : listing_table(&listing, !options.noheadings, stdout);
-    if (short_of_memory || !complete)
-        fail(EXIT_FAILURE, "not enough memory for the list");
-    if (fflush(stdout) != 0 || ferror(stdout))
-        fail(EXIT_FAILURE, "cannot write the list: %s", strerror(errno));
-    listing_free(&listing);
+    if (options.check)
+        whole = list_findings(view, &options);
+    else
+        list_locks(view, &options);
     cachify_shm_close(view);
-    return EXIT_SUCCESS;
+    return whole ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,0 +1,15 @@
+/* What cachify-shm-inspect --check prints: each thing that is wrong in a segment. */
+#ifndef CACHIFY_TOOLS_FINDINGS_H
+#define CACHIFY_TOOLS_FINDINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cachify/shm.h>
+
+/* Checks and prints; *count: how many.  False with cachify_last_error, or *no_memory. */
+bool findings_print(const cachify_shm_view_t *view, bool json, FILE *out, uint64_t *count,
+                    bool *no_memory);
+
+#endif
