@@ -82,8 +82,7 @@ static void print_help(void)
                      option_list[i].help);
     puts("\nColumns:");
     listing_help(stdout);
-    puts("\nExit status: 0 done, 1 failed or --check found something, 64 wrong usage.  See " PROGRAM
-         "(1).");
+    puts("\nExit status: 0 done, 1 failed or faults, 64 usage.  See " PROGRAM "(1).");
 }
 
 /* ---- Options ---- */

@@ -33,6 +33,7 @@ static const struct {
     [CALL_HEADER] = {"shm_header", {0}},
     [CALL_LEASES] = {"shm_leases", {0}},
     [CALL_COUNT] = {"shm_count", {0}},
+    [CALL_CHECK] = {"shm_check", {0}},
 };
 
 const char *call_name(uint32_t call)
@@ -203,6 +204,29 @@ static int judge_lease(void *context, const cachify_shm_lease_t *lease)
         sum += (unsigned char)lease->key[i]; /* it can be read to its end */
     judge_info(CALL_LEASES, &lease->info);
     return sum == UINT32_MAX;
+}
+
+static int judge_finding(void *context, const char *finding)
+{
+    size_t len = strlen(finding);
+    if (len < 20 || len > 150 || strspn(finding, "abcdefghijklmnopqrstuvwxyz0123456789,:' ") != len)
+        fault(CALL_CHECK, "tells what is no sentence, of bytes", len);
+    return ++*(unsigned *)context == 5000;
+}
+
+void call_check(const char *path)
+{
+    cachify_shm_view_t *view;
+    unsigned told = 0;
+    uint64_t findings = 0;
+    struct timing timing = begin(CALL_VIEW, 0);
+    if (end(timing, cachify_shm_open(NULL, path, &view)) != CACHIFY_OK)
+        return;
+    timing = begin(CALL_CHECK, 0);
+    end(timing, cachify_shm_check(view, judge_finding, &told, &findings));
+    if (findings != told)
+        fault(CALL_CHECK, "counts findings that it did not tell:", findings);
+    cachify_shm_close(view);
 }
 
 void call_view(const char *path)

@@ -13,6 +13,7 @@
 #include "ground/hash.h"
 #include "hostile.h"
 #include "shm/record.h"
+#include "shm/view.h"
 #include "shm/wait.h"
 
 #define OWN 3u /* leases that the victim has in every round */
@@ -24,6 +25,7 @@ static struct plan {
     uint64_t first, rounds;
     bool quiet, live;
     bool verbose;
+    bool alone_now; /* of these rounds */
 } plan = {.rounds = 10000, .quiet = true, .live = true};
 
 static char path[128];
@@ -238,16 +240,39 @@ static void call_something(struct victim *v, struct dice *dice, cachify_lease_t 
     }
 }
 
+static int print_finding(void *context, const char *finding)
+{
+    (void)context;
+    printf("before the damage: %s\n", finding);
+    return 0;
+}
+
+/* What stands before the damage is sound: else the rest proves little.  Alone only: a process at
+ * work loses what it had when all is put back. */
+static void check_stage(void)
+{
+    cachify_shm_view_t *view;
+    uint64_t findings = 0;
+    if (cachify_shm_open(NULL, path, &view) != CACHIFY_OK)
+        return;
+    cachify_shm_check(view, print_finding, NULL, &findings);
+    cachify_shm_close(view);
+    cf_add_relaxed(&station->faults, findings);
+}
+
 static void one_round(struct victim *v, uint64_t round)
 {
     struct dice dice = {plan.seed ^ round * UINT64_C(0xD1342543DE82EF95)};
     cachify_lease_t taken[CALLS_A_ROUND] = {0};
     uint8_t header[sizeof(struct cf_header)];
     restore(v);
+    if (plan.alone_now && round % 64 == 0)
+        check_stage();
     damage(&dice, v->m, below(&dice, 3) == 0 ? 1 + below(&dice, 64) : 1 + below(&dice, 4));
     memcpy(header, v->m->base, sizeof header);
     for (unsigned i = 0; i < CALLS_A_ROUND; i++)
         call_something(v, &dice, &taken[i]);
+    call_check(path);
     for (unsigned i = 0; i < CALLS_A_ROUND; i++)
         call_release(&taken[i]);
     if (memcmp(header, v->m->base, sizeof header) != 0) {
@@ -283,6 +308,7 @@ static struct cast start_cast(bool live, struct station *stations)
 {
     struct cast cast = {0};
     cf_store_release(ready, 0);
+    plan.alone_now = !live;
     config.max_locks = live ? 12 : 7; /* beside the stage: room for some, and none */
     make_segment(&config, plan.seed);
     cast.sitter = start_child(sit, NULL);
@@ -414,6 +440,7 @@ int main(int argc, char **argv)
     parse(argc, argv);
     setvbuf(stdout, NULL, _IOLBF, 0);
     snprintf(path, sizeof path, "/dev/shm/cachify-hostile-%d", (int)getpid());
+    cf_check_again_ns = 0;
     ready = shared_memory(sizeof *ready);
     printf("CACHIFY_SEED=%" PRIu64 "\n", plan.seed);
     for (unsigned live = 0; live < 2; live++) {

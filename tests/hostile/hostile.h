@@ -40,6 +40,7 @@ enum call {
     CALL_HEADER,
     CALL_LEASES,
     CALL_COUNT,
+    CALL_CHECK,
     CALLS
 };
 
@@ -74,6 +75,7 @@ void call_sweep(cachify_t *cachify);
 void call_open(const cachify_config_t *config, bool init, const char *key);
 /* Opens a view and asks all there is to ask. */
 void call_view(const char *path);
+void call_check(const char *path);
 
 /* What was counted since the last time, and the slowest of each; to be printed between runs. */
 void calls_print(const struct station *stations, unsigned count);

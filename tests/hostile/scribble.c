@@ -10,6 +10,7 @@
 #include "clients/client_shm.h"
 #include "face/instance.h"
 #include "hostile.h"
+#include "shm/view.h"
 
 #define WORKERS 4u
 #define KEYS 6u
@@ -58,6 +59,8 @@ static void work_once(cachify_t *cachify, struct dice *dice, cachify_lease_t *le
         call_ask(lease);
     else if (what < 980)
         call_by_key(cachify, CALL_FORCE, key);
+    else if (what < 985)
+        call_check(path);
     else if (what < 990)
         call_sweep(cachify);
     else if (what < 998)
@@ -203,6 +206,7 @@ int main(int argc, char **argv)
     parse(argc, argv);
     setvbuf(stdout, NULL, _IOLBF, 0);
     snprintf(path, sizeof path, "/dev/shm/cachify-scribble-%d", (int)getpid());
+    cf_check_again_ns = 0;
     shared = shared_memory(sizeof *shared);
     printf("CACHIFY_SEED=%" PRIu64 "\n", plan.seed);
     make_segment(&config, plan.seed);
