@@ -64,6 +64,119 @@ START_TEST(unlinked_is_noticed_on_the_fast_path_too)
 }
 END_TEST
 
+/* ---- Cut short (pitfall 53) ---- */
+
+/* The kernel was asked longer ago than that, so the next call asks before it touches anything. */
+static void let_100_ms_pass(void)
+{
+    int64_t until = now_ms() + 150;
+    EVENTUALLY(now_ms() > until, LONG_MS);
+}
+
+static const off_t lengths[] = {0, CF_PAGE, 3 * CF_PAGE};
+
+START_TEST(cut_short_is_GONE_for_who_was_not_at_work)
+{
+    cachify_t *another;
+    ck_assert_uint_ne(pass("idle"), 0);
+    assert_ok(take("job", CACHIFY_NEVER, &lease));
+    let_100_ms_pass();
+    ck_assert_int_eq(truncate(here.path, lengths[_i]), 0);
+    assert_all_gone();
+    assert_status(cachify_open(&here.config, &another), CACHIFY_CORRUPT);
+    assert_says("bytes");
+}
+END_TEST
+
+/* Each touches the segment if it does not ask first. */
+START_TEST(cut_short_hurts_no_first_call)
+{
+    bool locked;
+    cachify_info_t info = {0};
+    assert_ok(take("job", CACHIFY_NEVER, &lease));
+    let_100_ms_pass();
+    ck_assert_int_eq(truncate(here.path, 0), 0);
+    switch (_i) {
+    case 0:
+        assert_status(take("other", 0, &second), CACHIFY_GONE);
+        break;
+    case 1:
+        assert_status(cachify_release(&lease), CACHIFY_GONE);
+        break;
+    case 2:
+        assert_status(cachify_extend(&lease, 60000), CACHIFY_GONE);
+        break;
+    case 3:
+        ck_assert(!cachify_lease_held(&lease));
+        break;
+    case 4:
+        assert_status(cachify_query(here.cachify, "job", &info), CACHIFY_GONE);
+        break;
+    case 5:
+        assert_status(cachify_is_locked(here.cachify, "job", &locked), CACHIFY_GONE);
+        break;
+    case 6:
+        assert_status(cachify_release_key(here.cachify, "job"), CACHIFY_GONE);
+        break;
+    case 7:
+        assert_status(cachify_shm_sweep(here.cachify), CACHIFY_GONE);
+        break;
+    default:
+        ck_abort();
+    }
+}
+END_TEST
+
+START_TEST(cut_short_hurts_no_close)
+{
+    ck_assert_uint_ne(pass("idle"), 0);
+    ck_assert_int_eq(truncate(here.path, 0), 0);
+    assert_ok(cachify_close(here.cachify));
+    here.cachify = NULL;
+}
+END_TEST
+
+static _Atomic int step;
+
+static int64_t pass_and_end(unsigned i, void *context)
+{
+    uint64_t token = i == 0 ? pass("idle") : 1;
+    (void)context;
+    if (i == 0) {
+        step = 1;
+        while (step != 2)
+            tick();
+        return token != 0;
+    }
+    while (step != 1)
+        tick();
+    int result = truncate(here.path, 0);
+    step = 2;
+    return result == 0;
+}
+
+START_TEST(cut_short_hurts_no_thread_that_ends)
+{
+    int64_t results[2];
+    threads_together(2, pass_and_end, NULL, results);
+    ck_assert(results[0] == 1 && results[1] == 1);
+}
+END_TEST
+
+/* An agent asleep looks again when its poll interval is over, or its time. */
+START_TEST(cut_short_is_GONE_for_who_waits)
+{
+    struct agent *agent = agent_start();
+    assert_ok(take("job", CACHIFY_NEVER, &lease));
+    ck_assert_int_eq(agent_wait(agent, "job", 400, 0).verdict, WOULD_BLOCK);
+    ck_assert_int_eq(truncate(here.path, 0), 0);
+    struct agent_answer answer = agent_finish(agent);
+    ck_assert_int_eq(answer.verdict, ANSWERED);
+    ck_assert_int_eq(answer.status, CACHIFY_GONE);
+    let_100_ms_pass();
+}
+END_TEST
+
 START_TEST(replaced_is_GONE)
 {
     char other[PATH_ROOM];
@@ -319,6 +432,11 @@ int main(void)
     tcase_add_test(t, unlinked_is_GONE_on_every_call_within_about_100_ms);
     tcase_add_test(t, unlinked_is_noticed_on_the_fast_path_too);
     tcase_add_test(t, replaced_is_GONE);
+    tcase_add_loop_test(t, cut_short_is_GONE_for_who_was_not_at_work, 0, 3);
+    tcase_add_loop_test(t, cut_short_hurts_no_first_call, 0, 8);
+    tcase_add_test(t, cut_short_hurts_no_close);
+    tcase_add_test(t, cut_short_hurts_no_thread_that_ends);
+    tcase_add_test(t, cut_short_is_GONE_for_who_waits);
     tcase_add_test(t, renamed_away_is_not_gone_as_long_as_nothing_stands_there);
     tcase_add_test(t, the_next_to_open_makes_a_new_one_whose_tokens_go_on);
     tcase_add_test(t, a_memfd_is_never_gone);

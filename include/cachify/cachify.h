@@ -55,7 +55,7 @@ typedef enum cachify_status {
     CACHIFY_PERMISSION = 10,   /* file permissions, or a segment of another user */
     CACHIFY_INCOMPATIBLE = 11, /* another layout version, or a clock that does not fit */
     CACHIFY_CORRUPT = 12,      /* what lies in the segment cannot be right */
-    CACHIFY_GONE = 13,         /* the segment was unlinked or replaced */
+    CACHIFY_GONE = 13,         /* the segment was unlinked, replaced or truncated */
     CACHIFY_CANCELLED = 14,
     CACHIFY_PENDING = 15,
     CACHIFY_SYSTEM = 16 /* a system call failed; errno is in cachify_last_error */

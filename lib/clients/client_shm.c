@@ -16,7 +16,7 @@
 static cachify_status_t gone(const struct cf_mapping *m)
 {
     return cf_report(CACHIFY_GONE,
-                     "segment %s was unlinked or replaced while in use: what it held "
+                     "segment %s was unlinked, replaced or cut short while in use: what it held "
                      "excludes nobody any more; close and open again",
                      m->path != NULL ? m->path : "on a descriptor");
 }
@@ -47,8 +47,12 @@ static cachify_status_t shm_acquire(void *self, cachify_caller_t *caller,
 static cachify_status_t shm_release(void *self, cachify_caller_t *caller, cachify_grant_t *grant)
 {
     struct cf_mapping *m = self;
-    cachify_status_t status = cf_lease_release(m, caller, grant);
-    return __builtin_expect(cf_segment_gone(m, cf_now_coarse(m)), 0) ? gone(m) : status;
+    if (__builtin_expect(cf_segment_gone(m, cf_now_coarse(m)), 0)) {
+        if (!cf_load_relaxed(&m->cut_short))
+            cf_lease_release(m, caller, grant); /* others may still wait for it */
+        return gone(m);
+    }
+    return cf_lease_release(m, caller, grant);
 }
 
 static cachify_status_t shm_extend(void *self, cachify_caller_t *caller, cachify_grant_t *grant,
@@ -160,12 +164,14 @@ static cachify_status_t shm_enter(void *self, cachify_caller_t *caller)
 
 static void shm_leave(void *self, cachify_caller_t *caller)
 {
-    cf_spare_drop(self, cf_spare_of(caller));
+    if (!cf_segment_cut_short(self))
+        cf_spare_drop(self, cf_spare_of(caller));
 }
 
 static void shm_destroy(void *self)
 {
     struct cf_mapping *m = self;
+    cf_segment_cut_short(m); /* for unregister to know */
     cf_process_lock();
     if (m->registered_in == cf_process_serial())
         cf_process_unregister(m);

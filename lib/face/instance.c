@@ -364,7 +364,7 @@ cachify_status_t cachify_shm_sweep(cachify_t *instance)
     if (m == NULL)
         status = cf_report(CACHIFY_INVALID, "the instance's client is not the shared-memory one");
     else if (cf_segment_gone(m, cf_now_coarse(m)))
-        status = cf_report(CACHIFY_GONE, "the segment was unlinked or replaced");
+        status = cf_report(CACHIFY_GONE, "the segment was unlinked, replaced or cut short");
     else
         cf_sweep(m);
     cf_instance_leave(b, b->instance);

@@ -39,7 +39,8 @@ struct cf_mapping {
     dev_t device;
     ino_t inode;
     _Atomic uint64_t checked; /* when the file was last looked at */
-    _Atomic bool gone;        /* unlinked or replaced */
+    _Atomic bool gone;        /* unlinked, replaced or cut short */
+    _Atomic bool cut_short;   /* its memory must not be touched any more: SIGBUS */
 
     /* This process's registration (process.c). */
     _Atomic uint64_t self;  /* cf_owner; 0 before */

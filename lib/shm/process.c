@@ -39,9 +39,10 @@ static cachify_status_t open_description(const struct cf_mapping *m, int *fd)
         return cf_report(CACHIFY_SYSTEM,
                          "cannot open segment %s again to register this process: %s", name,
                          strerror(errno));
-    if (fstat(*fd, &st) != 0 || st.st_dev != m->device || st.st_ino != m->inode) {
+    if (fstat(*fd, &st) != 0 || st.st_dev != m->device || st.st_ino != m->inode ||
+        (uint64_t)st.st_size < m->size) {
         close(*fd);
-        return cf_report(CACHIFY_GONE, "segment %s was replaced", name);
+        return cf_report(CACHIFY_GONE, "segment %s was replaced or cut short", name);
     }
     return CACHIFY_OK;
 }
@@ -127,7 +128,7 @@ cachify_status_t cf_process_register(struct cf_mapping *m)
 void cf_process_unregister(struct cf_mapping *m)
 {
     cf_owner self = cf_self(m);
-    if (self != 0)
+    if (self != 0 && !cf_load_relaxed(&m->cut_short))
         cf_cas64(&m->process_at[cf_owner_entry(self)].generation, cf_owner_generation(self),
                  cf_owner_generation(self) + 1);
     cf_store_release(&m->self, 0);

@@ -408,18 +408,27 @@ cachify_status_t cf_segment_view(const cachify_config_t *config, struct cf_mappi
 
 /* ---- Noticing its end ---- */
 
+static bool is_short(struct cf_mapping *m, const struct stat *st)
+{
+    if ((uint64_t)st->st_size >= m->size)
+        return false;
+    cf_store_relaxed(&m->cut_short, true);
+    return true;
+}
+
 /* Unlinked: no name is left, or only the one it was agreed on under after a reboot.
  * Replaced: the name means another file.  That the name cannot be looked up proves nothing
  * else (the process may have changed its root). */
-static bool look_for_end(const struct cf_mapping *m)
+static bool look_for_end(struct cf_mapping *m)
 {
     struct stat st;
     if (m->path == NULL)
-        return false;
-    if (m->fd >= 0 && fstat(m->fd, &st) == 0 && is_it(m, &st) && st.st_nlink == 0)
+        return false; /* a memfd, sealed against shrinking */
+    if (m->fd >= 0 && fstat(m->fd, &st) == 0 && is_it(m, &st) &&
+        (is_short(m, &st) || st.st_nlink == 0))
         return true;
     if (stat(m->path, &st) == 0)
-        return !is_it(m, &st);
+        return !is_it(m, &st) || is_short(m, &st);
     char agreed[4352];
     uint8_t boot_id[16];
     cf_boot_id(boot_id);
@@ -431,7 +440,7 @@ bool cf_segment_gone_slow(struct cf_mapping *m, uint64_t now)
 {
     int saved = errno;
     cf_store_relaxed(&m->checked, now);
-    if (!cf_load_relaxed(&m->gone) && look_for_end(m))
+    if ((!cf_load_relaxed(&m->gone) || !cf_load_relaxed(&m->cut_short)) && look_for_end(m))
         cf_store_relaxed(&m->gone, true);
     errno = saved;
     return cf_load_relaxed(&m->gone);

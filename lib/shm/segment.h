@@ -23,13 +23,20 @@ bool cf_segment_gone_slow(struct cf_mapping *m, uint64_t now);
 
 #define CF_GONE_CHECK_NS (100 * CF_MS)
 
-/* True once the file is unlinked or replaced.  Asks the kernel at most every 100 ms.
+/* True once the file is unlinked, replaced or cut short.  Asks the kernel at most every 100 ms.
  * now: cf_now_coarse. */
 static inline bool cf_segment_gone(struct cf_mapping *m, uint64_t now)
 {
     if (__builtin_expect(now - cf_load_relaxed(&m->checked) < CF_GONE_CHECK_NS, 1))
         return cf_load_relaxed(&m->gone);
     return cf_segment_gone_slow(m, now);
+}
+
+/* Before touching the memory where it may have been long: asks the kernel now. */
+static inline bool cf_segment_cut_short(struct cf_mapping *m)
+{
+    cf_segment_gone_slow(m, cf_now_coarse(m));
+    return cf_load_relaxed(&m->cut_short);
 }
 
 /* ---- create.c ---- */

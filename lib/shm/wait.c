@@ -3,6 +3,7 @@
 #include <limits.h>
 
 #include "shm/liveness.h"
+#include "shm/segment.h"
 
 #define PASSED 0x100u
 #define SEQUENCE 0x200u
@@ -53,6 +54,8 @@ bool cf_wait_sleep(struct cf_mapping *m, uint64_t hash, uint32_t armed, uint64_t
 {
     struct cf_waiter *w = enlist(m, hash);
     bool woken = cf_futex_wait(wait_word(m, hash), armed, cf_wait_class(hash), ns);
+    if (!woken && cf_segment_gone(m, cf_now_coarse(m)) && cf_load_relaxed(&m->cut_short))
+        return false;
     if (w != NULL) {
         cf_store_relaxed(&w->hash, 0);
         cf_store_release(&w->owner, 0);
