@@ -82,7 +82,7 @@ static void suspect(struct check *c, enum fault fault, uint32_t a, uint32_t b)
 
 static uint64_t hash_of_key(const struct cf_mapping *m, const struct cf_record *r, uint32_t len)
 {
-    _Alignas(8) char key[CF_KEY_MAX_LIMIT + 8];
+    _Alignas(8) char key[CF_KEY_MAX_LIMIT + 8] = {0};
     for (uint32_t i = 0; i < cf_key_words(len); i++) {
         uint64_t word = cf_load_relaxed(&r->text[i]);
         memcpy(key + (size_t)i * 8, &word, sizeof word);
@@ -406,8 +406,8 @@ static cachify_status_t begin(struct check *c, const struct cf_mapping *m)
         size *= 2;
     *c = (struct check){
         .m = m,
-        .clear = calloc(m->groups, sizeof *c->clear),
-        .named_by = calloc(m->records, sizeof *c->named_by),
+        .clear = calloc((size_t)m->groups + 1, sizeof *c->clear),
+        .named_by = calloc((size_t)m->records + 1, sizeof *c->named_by),
         .met = calloc(size, sizeof *c->met),
         .met_mask = size - 1,
         .multiplier = cf_random() | 1,

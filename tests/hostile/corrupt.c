@@ -292,6 +292,7 @@ static void be_victim(void *context)
         one_round(&v, cf_load_relaxed(&station->round));
         cf_add_relaxed(&station->round, 1);
     }
+    free(v.snapshot);
 }
 
 /* ---- All rounds of one kind ---- */

@@ -221,6 +221,8 @@ int main(int argc, char **argv)
     end_child(fifth);
     for (unsigned i = 0; i < WORKERS; i++)
         end_child(worker[i]);
+    if (cachify_close(cachify) != CACHIFY_OK) /* with what the last write left */
+        failed++;
     unlink(path);
     uint64_t returned = 0;
     for (unsigned i = 0; i < WORKERS; i++) {
