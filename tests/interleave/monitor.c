@@ -110,11 +110,36 @@ static void check_grant(enum who actor, cf_word w)
     }
 }
 
+/* As long as a word names a record, that is taken in the word's generation; in the next
+ * one if its holder has claimed it (R4). */
+static void check_state(const uint8_t *at)
+{
+    uint64_t offset = (uint64_t)(at - any()->record_at);
+    uint32_t r = (uint32_t)(offset / any()->record_size);
+    if (at < any()->record_at || offset % any()->record_size != 0 || r >= any()->records)
+        return;
+    cf_state state = cf_load_relaxed(&cf_record_at(any(), r)->state);
+    for (unsigned n = 0; n < GROUPS * CF_SLOTS; n++) {
+        uint32_t number;
+        cf_word w = nth(n, &number);
+        if (w == 0 || cf_word_record(w) != r)
+            continue;
+        uint64_t ahead = cf_state_generation(state) - cf_word_generation(w);
+        if (!cf_state_is_taken(state) || ahead > (cf_word_state(w) == CF_HELD ? 1 : 0))
+            wrong("slot %u names record %u in generation %llu, which is %s in generation %llu",
+                  number, r, (unsigned long long)cf_word_generation(w),
+                  cf_state_is_taken(state) ? "taken" : "free",
+                  (unsigned long long)cf_state_generation(state));
+    }
+}
+
 void monitor_changed(unsigned actor, uint32_t word, uint64_t old)
 {
     uint32_t slot;
-    if (!slot_of(word, &slot))
+    if (!slot_of(word, &slot)) {
+        check_state(memory_at(word));
         return;
+    }
     cf_word now = memory_value(word);
     if (now == old)
         return;

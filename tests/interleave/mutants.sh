@@ -108,7 +108,6 @@ s/cf_cas64(state, s, /cf_store_release(state, /
 mutant withdrawer-frees $T 's/cf_cas64(cf_slot_at(m, number), found.word, 0); \/\* T3 \*\//if (cf_cas64(cf_slot_at(m, number), found.word, 0)) cf_record_free(m, found.word);/'
 mutant copy-not-confirmed lib/shm/record.h 's/return cf_load_relaxed(slot) == w;/return true;/'
 mutant moved-on-is-lost $L 's/if (!moved_on(m, grant, cf_slot_at(m, number), hash, &next) || next == w)/if (1)/'
-mutant force-again-and-again $L 's/(token != 0 \&\& found.copy.token != token)/0/'
 mutant intent-left lib/shm/lease_pool.c '/^void cf_intent_end/,/^}/s/if (place != NO_PLACE)/if (0)/'
 mutant intent-followed-blindly lib/shm/sweep.c 's/naming_word(m, r, &slot) == 0 \&\&/true \&\&/'
 mutant swept-by-free-first lib/shm/sweep.c '/^static bool sweep_expired/,/^}/s/bool out = take_out/cf_record_free(m, w); bool out = take_out/'
