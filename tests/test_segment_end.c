@@ -73,7 +73,7 @@ static void let_100_ms_pass(void)
     EVENTUALLY(now_ms() > until, LONG_MS);
 }
 
-static const off_t lengths[] = {0, CF_PAGE, 3 * CF_PAGE};
+static const off_t lengths[] = {0, CF_PAGE, (off_t)3 * CF_PAGE};
 
 START_TEST(cut_short_is_GONE_for_who_was_not_at_work)
 {

@@ -31,16 +31,16 @@ struct cf_mapping {
     uint64_t hash_seed;
     int64_t clock_offset; /* this process's clock less the segment's */
     uint64_t created_ns;
-    bool other_boot; /* a view of what another boot left */
 
     /* The file. */
-    char *path; /* NULL for a descriptor that was given */
-    int fd;     /* for asking the kernel; -1 when there is none */
+    char *path;             /* NULL for a descriptor that was given */
+    int fd;                 /* for asking the kernel; -1 when there is none */
+    bool other_boot;        /* a view of what another boot left */
+    _Atomic bool gone;      /* unlinked, replaced or cut short */
+    _Atomic bool cut_short; /* its memory must not be touched any more: SIGBUS */
     dev_t device;
     ino_t inode;
     _Atomic uint64_t checked; /* when the file was last looked at */
-    _Atomic bool gone;        /* unlinked, replaced or cut short */
-    _Atomic bool cut_short;   /* its memory must not be touched any more: SIGBUS */
 
     /* This process's registration (process.c). */
     _Atomic uint64_t self;  /* cf_owner; 0 before */
