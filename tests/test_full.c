@@ -194,14 +194,17 @@ static int64_t fill_as_can(unsigned i, void *context)
     return n;
 }
 
-START_TEST(many_processes_together_get_exactly_max_locks)
+/* What is under way elsewhere does not count towards the limit (R9), or a process stopped there
+ * would fill the table for others; so each may find room for one more beside the others. */
+START_TEST(many_processes_together_get_max_locks_and_at_most_one_more_each)
 {
     int64_t got[4];
     _Atomic unsigned *told = shared(sizeof *told);
     processes_together(4, fill_as_can, told, got);
     for (unsigned i = 0; i < 4; i++)
         ck_assert_int_ge(got[i], 0);
-    ck_assert_int_eq(got[0] + got[1] + got[2] + got[3], 64);
+    ck_assert_int_ge(got[0] + got[1] + got[2] + got[3], 64);
+    ck_assert_int_lt(got[0] + got[1] + got[2] + got[3], 64 + 4);
 }
 END_TEST
 
@@ -383,7 +386,7 @@ int main(void)
     tcase_add_test(t, an_expired_lock_of_a_full_table_is_taken_over_in_place);
     tcase_add_test(t, extend_works_in_a_full_table);
     tcase_add_test(t, extend_works_in_a_full_table_in_all_threads_at_once);
-    tcase_add_test(t, many_processes_together_get_exactly_max_locks);
+    tcase_add_test(t, many_processes_together_get_max_locks_and_at_most_one_more_each);
     t = group(s, "idle threads", setup_here, teardown_here);
     tcase_add_test(t, idle_threads_take_no_room_from_others);
     tcase_add_test(t, hundred_idle_threads_take_no_room_either);

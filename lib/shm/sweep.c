@@ -110,9 +110,7 @@ uint32_t cf_count_held(const struct cf_mapping *m)
 {
     uint32_t held = 0;
     for (uint32_t g = 0; g < m->groups; g++)
-        for (uint32_t place = 0; place < CF_SLOTS; place++) {
-            cf_word w = cf_load_relaxed(&m->group_at[g].slot[place]);
-            held += w != 0 && cf_word_state(w) != CF_IDLE;
-        }
+        for (uint32_t place = 0; place < CF_SLOTS; place++)
+            held += cf_word_state(cf_load_relaxed(&m->group_at[g].slot[place])) == CF_HELD;
     return held;
 }

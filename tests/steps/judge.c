@@ -32,12 +32,14 @@ static void check_token(const char *key, uint64_t token)
 }
 
 /* Have the key within so many microseconds.  On a loaded machine this process may not get to
- * run: it is not given up before it has tried often enough. */
+ * run: it is not given up before it has tried often enough, and once when the time was over. */
 static bool get(const char *key, int64_t within_us, cachify_lease_t *lease)
 {
     int64_t until = now_us() + within_us;
     cachify_status_t status = CACHIFY_LOCKED;
-    for (unsigned tries = 0; tries < SOON_TRIES || now_us() < until; tries++) {
+    bool over = false;
+    for (unsigned tries = 0; tries < SOON_TRIES || !over; tries++) {
+        over = now_us() >= until;
         status = take(key, CACHIFY_NEVER, lease);
         if (status != CACHIFY_LOCKED)
             break;
