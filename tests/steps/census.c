@@ -54,7 +54,29 @@ void census_check(const struct cf_mapping *m, uint32_t held, uint32_t spares)
         blame("%u records are taken, %u words name one", taken, words);
     if (entries != 1)
         blame("%u process entries are locked, expected the witness's", entries);
+    census_intents(m);
+}
+
+void census_intents(const struct cf_mapping *m)
+{
     for (unsigned i = 0; i < CF_INTENTS; i++)
         if (cf_load_relaxed(&m->process_at[cf_owner_entry(cf_self(m))].intent[i]) != 0)
-            blame("the witness has an intent");
+            blame("an entry in use has an intent that nobody is at");
+}
+
+void census_idle(const struct cf_mapping *m, pid_t pid)
+{
+    for (uint32_t e = 0; e < m->processes; e++) {
+        const struct cf_process *p = &m->process_at[e];
+        uint32_t records = 0;
+        if (cf_load_relaxed(&p->pid) != (uint64_t)pid || cf_byte_ask(m, e) != CF_BYTE_LOCKED)
+            continue;
+        for (uint32_t r = 0; r < m->records; r++) {
+            cf_state s = cf_load_relaxed(&cf_record_at(m, r)->state);
+            records += cf_state_is_taken(s) && cf_state_entry(s) == e &&
+                       cf_state_of_generation(s, cf_load_relaxed(&p->generation));
+        }
+        if (records > 1)
+            blame("the victim has no lease and %u records", records);
+    }
 }

@@ -9,6 +9,12 @@
  * threads keep whose idle word was evicted: so many at most. */
 void census_check(const struct cf_mapping *m, uint32_t held, uint32_t spares);
 
+/* The process's own intents are struck out. */
+void census_intents(const struct cf_mapping *m);
+
+/* R7: a process without a lease has one record for each thread at most: this one has one thread. */
+void census_idle(const struct cf_mapping *m, pid_t pid);
+
 uint32_t census_overflowing(const struct cf_mapping *m);
 
 #endif

@@ -178,7 +178,7 @@ static void close_own(void)
         blame("the judge's close is %s", cachify_strerror(status));
 }
 
-static void after_a_kill(void)
+static void look_at_the_dead(void)
 {
     cachify_lease_t lease = CACHIFY_LEASE_INIT;
     look_at_key(&lease, SOON_US);
@@ -188,6 +188,14 @@ static void after_a_kill(void)
     let_go(&lease, "the key");
     look_at_key(&lease, SOON_US);
     let_go(&lease, "the key, again");
+}
+
+static void fill_anew(void)
+{
+    sleep_us(BELIEVED_US);
+    close_own(); /* the record that this thread keeps may lie beyond max_locks (R9) */
+    must_open();
+    fill(board->witness_leases, 0);
 }
 
 /* What the victim was told against what the judge had meanwhile: I1 and I3. */
@@ -259,15 +267,16 @@ _Noreturn void judge(const struct operation *operation)
     if (board->fate == KILLED_HEIR)
         board->heir_of = (uint32_t)board->victim;
     must_open();
-    board->heir_of = 0;
+    if (board->fate == KILLED_HEIR)
+        census_intents(own_mapping());
     if (board->fate >= STOPPED)
         beside_a_stopped(operation);
-    after_a_kill();
-    sleep_us(BELIEVED_US);
-    close_own(); /* the record that this thread keeps may lie beyond max_locks (R9) */
-    must_open();
-    fill(board->witness_leases, 0);
+    if (board->fate == KILLED_HEIR)
+        fill_anew(); /* a sweep comes to it before anybody asks for the key */
+    look_at_the_dead();
+    fill_anew();
     look_at_all();
+    census_intents(own_mapping());
     look_beside();
     close_own();
     sem_post(&board->judge_said);

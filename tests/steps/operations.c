@@ -123,6 +123,7 @@ static void w_fills_table(void)
     char key[KEY_ROOM];
     for (unsigned i = BESIDE; i < MAX_LOCKS; i++) {
         key_at(key, i % GROUPS, 30 + i);
+        pass(key);
         must_take(key, i == MAX_LOCKS - 1 ? 1 : CACHIFY_NEVER, &part.lease[i]);
         board->witness_leases += i < MAX_LOCKS - 1;
     }
@@ -222,6 +223,7 @@ static void d_leaves_everything(void)
 {
     d_inserts_key();
     struct cf_mapping *m = own_mapping();
+    pass(board->second);
     must_take(board->second, CACHIFY_NEVER, &part.lease[1]);
     struct cf_found found = find(board->near_key);
     cf_intent_begin(m, found.word);
@@ -236,6 +238,7 @@ static void w_two_expired(void)
     pass(board->near_key);
     must_take(board->near_key, 1, &part.lease[BESIDE]);
     key_at(key, (board->home + 1) % GROUPS, 20);
+    pass(key);
     must_take(key, 1, &part.lease[BESIDE + 1]);
     sleep_us(2000);
 }

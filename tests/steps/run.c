@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "census.h"
 #include "judge.h"
 #include "shm/segment.h"
 
@@ -304,6 +305,7 @@ static void judge_stopped(const struct operation *operation, struct cast *cast)
         blame("the victim died when it went on");
     if (!stepper_let_go(cast->victim))
         blame("the victim died after its operation");
+    census_idle(own_mapping(), cast->victim);
     say(&board->judge_go);
     if (!hear(&board->judge_said, "the judge, after the victim's end"))
         return;
