@@ -35,6 +35,9 @@ cmd     cppcheck      cppcheck
 cmd     gcovr         gcovr
 cmd     spin          spin
 cmd     valgrind      valgrind,libc6-dbg
+cmd     musl-gcc      musl-tools
+cmd     qemu-aarch64  qemu-user
+cmd     aarch64-linux-gnu-gcc  gcc-aarch64-linux-gnu,libc6-dev-arm64-cross
 '
 
 say() { printf 'autogen.sh: %s\n' "$*" >&2; }

@@ -55,6 +55,9 @@ unsigned rounds(unsigned n)
 #if SANITIZED
     n = n / 4 + 1;
 #endif
+    const char *divisor = getenv("CACHIFY_ROUNDS");
+    if (divisor != NULL && atoi(divisor) > 0)
+        n = n / (unsigned)atoi(divisor) + 1;
     return under_valgrind() ? n / 50 + 1 : n;
 }
 
