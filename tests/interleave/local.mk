@@ -30,5 +30,10 @@ tests_interleave_interleave_LDADD = tests/interleave/libcachify_stepped.la $(URC
 interleave: tests/interleave/interleave
 	tests/interleave/interleave --bound=$(BOUND) $(INTERLEAVE_ARGS)
 
+# Two minutes: the protocol broken in copies, each of which has to be caught.
+interleave-mutants:
+	CC='$(CC)' $(srcdir)/tests/interleave/mutants.sh $(srcdir) $(MUTANT)
 
-.PHONY: interleave
+EXTRA_DIST += tests/interleave/README.md tests/interleave/mutants.sh
+
+.PHONY: interleave interleave-mutants
