@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cachify/shm.h>
@@ -62,8 +63,6 @@ WRAP(int, link, -1, EMLINK, (const char *from, const char *to), (from, to))
 WRAP(int, linkat, -1, EIO, (int f, const char *from, int t, const char *to, int flags),
      (f, from, t, to, flags))
 WRAP(int, rename, -1, EIO, (const char *from, const char *to), (from, to))
-WRAP(int, renameat2, -1, EINVAL, (int f, const char *from, int t, const char *to, unsigned flags),
-     (f, from, t, to, flags))
 WRAP(void *, mmap, MAP_FAILED, ENOMEM,
      (void *at, size_t size, int protection, int flags, int fd, off_t offset),
      (at, size, protection, flags, fd, offset))
@@ -90,6 +89,22 @@ int __wrap_fcntl(int fd, int command, ...)
     void *argument = va_arg(more, void *);
     va_end(more);
     return fails("fcntl", ENOLCK) ? -1 : __real_fcntl(fd, command, argument);
+}
+
+/* Only one of the library's bare system calls can leave something behind. */
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...)
+{
+    va_list more;
+    long a[6];
+    va_start(more, number);
+    for (unsigned i = 0; i < 6; i++)
+        a[i] = va_arg(more, long);
+    va_end(more);
+    if (number == SYS_renameat2 && fails("renameat2", EINVAL))
+        return -1;
+    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 /* ---- Operations ---- */

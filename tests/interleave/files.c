@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "memory.h"
@@ -35,8 +36,8 @@ int __real_linkat(int a, const char *from, int b, const char *to, int flags);
 int __wrap_linkat(int a, const char *from, int b, const char *to, int flags);
 int __real_rename(const char *from, const char *to);
 int __wrap_rename(const char *from, const char *to);
-int __real_renameat2(int a, const char *from, int b, const char *to, unsigned flags);
-int __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned flags);
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
 int __real_unlink(const char *name);
 int __wrap_unlink(const char *name);
 int __real_stat(const char *name, struct stat *st);
@@ -86,10 +87,18 @@ int __wrap_rename(const char *from, const char *to)
     return __real_rename(from, to);
 }
 
-int __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned flags)
+/* The one that the library has to call by its number. */
+long __wrap_syscall(long number, ...)
 {
-    meet("rename, not over,", to);
-    return __real_renameat2(a, from, b, to, flags);
+    va_list more;
+    long a[6];
+    va_start(more, number);
+    for (unsigned i = 0; i < 6; i++)
+        a[i] = va_arg(more, long);
+    va_end(more);
+    if (number == SYS_renameat2)
+        meet("rename, not over,", (const char *)a[3]); /* NOLINT(performance-no-int-to-ptr) */
+    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 int __wrap_unlink(const char *name)

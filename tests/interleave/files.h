@@ -12,6 +12,6 @@ enum files_kind {
     FILES_REPLACE_NAMED, /* and no file can be without a name */
 };
 
-const struct game *files_begin(enum files_kind kind);
+const struct game *files_begin(enum files_kind which);
 
 #endif

@@ -24,7 +24,7 @@ tests_interleave_interleave_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/inte
 tests_interleave_interleave_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=clock_gettime -Wl,--wrap=cf_futex_wait -Wl,--wrap=cf_futex_wake \
 	-Wl,--wrap=open -Wl,--wrap=link -Wl,--wrap=linkat -Wl,--wrap=rename \
-	-Wl,--wrap=renameat2 -Wl,--wrap=unlink -Wl,--wrap=stat
+	-Wl,--wrap=syscall -Wl,--wrap=unlink -Wl,--wrap=stat
 tests_interleave_interleave_LDADD = tests/interleave/libcachify_stepped.la $(URCU_LIBS) -lpthread
 
 interleave: tests/interleave/interleave

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* The segment first; then what else is shared, which its owner puts back. */
-void memory_share(void *segment, size_t size, void *other, size_t other_size);
+void memory_share(void *base, size_t size, void *more, size_t more_size);
 
 /* The number of the word that p lies in; false: not shared. */
 bool memory_find(const volatile void *p, uint32_t *word);

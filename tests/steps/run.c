@@ -20,7 +20,8 @@
 
 #define LONGEST_S 20 /* a run */
 #define STOPPED_EXP_MS 30
-#define WAITER_US 200000 /* later than a poll interval, on a busy machine; leases last much longer */
+#define WAITER_US                                                                                  \
+    200000 /* later than a poll interval, on a busy machine; leases last much longer */
 
 /* ---- The others ---- */
 
