@@ -225,7 +225,7 @@ const struct pair pairs[] = {
      .a = "extend a, extend a",
      .b = "held a, take a",
      .outcomes = "oo/yl=a",
-     .bound = 4},
+     .bound = 3},
     {.name = "extend-full",
      .before = "A brief a, C take b, pass",
      .a = "extend a, release a",
