@@ -11,6 +11,7 @@ tests_interleave_libcachify_stepped_la_CFLAGS = $(AM_CFLAGS) -Wno-shadow -Wno-co
 EXTRA_PROGRAMS += tests/interleave/interleave
 tests_interleave_interleave_SOURCES = \
 	tests/interleave/files.c tests/interleave/files.h \
+	tests/interleave/game.c \
 	tests/interleave/interleave.c \
 	tests/interleave/memory.c tests/interleave/memory.h \
 	tests/interleave/monitor.c tests/interleave/monitor.h \

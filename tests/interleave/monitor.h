@@ -10,6 +10,9 @@ void monitor_changed(unsigned actor, uint32_t word, uint64_t old);
 /* A call about a key begins: from now on it is noted whether the key is held or free. */
 void monitor_call(enum who who, unsigned key);
 
+/* Time has passed. */
+void monitor_passed(void);
+
 /* Whether a word says that the key is held, by a lease that lives. */
 bool monitor_held(unsigned key);
 

@@ -120,7 +120,8 @@ static char take(enum who who, unsigned key, int64_t exp_ms)
 
 static void lost(enum who who, unsigned key, bool held)
 {
-    if (held && !world.threads && !forced(who, key) && !world.hold[process_of(who)][key].open)
+    if (held && !world.threads && world.hold[process_of(who)][key].deadline > world.now &&
+        !forced(who, key) && !world.hold[process_of(who)][key].open)
         wrong("I2: %c was told that its lease of %c was lost", letter(who), 'a' + (int)key);
 }
 
@@ -215,7 +216,7 @@ static void half(enum who who, unsigned key)
 
 static char do_op(enum who who, const struct op *op)
 {
-    if (op->verb != SWEEP)
+    if (op->verb < SWEEP)
         monitor_call(who, op->key);
     switch (op->verb) {
     case TAKE:
@@ -236,8 +237,10 @@ static char do_op(enum who who, const struct op *op)
         cf_sweep(&world.mapping[process_of(who)]);
         return 's';
     case PASS:
+        scheduler_point("time passes");
         world.now += CF_SECOND;
-        return ' ';
+        monitor_passed();
+        return 'p';
     case HALF:
         half(who, op->key);
         return ' ';
@@ -259,6 +262,14 @@ void program_run(const struct program *program)
         if (n < SAID)
             world.said[who][n] = said;
     }
+}
+
+bool program_passes(const struct program *program)
+{
+    for (unsigned i = 0; i < program->count; i++)
+        if (program->op[i].verb == PASS)
+            return true;
+    return false;
 }
 
 uint32_t program_keys(const struct program *program)

@@ -8,8 +8,9 @@
  *   wait K             sleep until it may be free       o
  *   sweep                                               s
  *
- * and, in what went before only: "pass", a second goes by; "half K", as far as T1; "die".
- * Each answer is a letter. */
+ *   pass               a second goes by                 p
+ *
+ * and, in what went before only: "half K", as far as T1; "die".  Each answer is a letter. */
 #ifndef CF_INTERLEAVE_PROGRAM_H
 #define CF_INTERLEAVE_PROGRAM_H
 
@@ -32,6 +33,8 @@ struct program {
 /* "A take a, B take b": whom the first word names; without one it is `who`. */
 void program_parse(const char *text, enum who who, struct program *program);
 void program_run(const struct program *program);
+/* Whether time passes in it. */
+bool program_passes(const struct program *program);
 /* The keys in it, a bit each. */
 uint32_t program_keys(const struct program *program);
 

@@ -43,6 +43,7 @@ struct world {
     /* Whether the key was held, or free, at some moment since this one's call began. */
     bool seen_held[WHO][KEYS], seen_free[WHO][KEYS];
     uint64_t now;
+    bool passes;  /* time passes during the race: reading the clock is a point */
     bool threads; /* B is a thread of A's process */
     /* By process; the words in them are shared by threads. */
     cachify_grant_t grant[WHO][KEYS];
