@@ -22,7 +22,6 @@
 static char directory[64], path[96], agreed[160];
 static enum files_kind kind;
 static struct cf_mapping *mapping[ACTORS];
-static cachify_status_t status[ACTORS];
 static uint8_t *old_bytes; /* a segment of another boot */
 static size_t old_size;
 
@@ -195,8 +194,10 @@ static void begin(void)
 
 static void act(unsigned actor)
 {
-    status[actor] = cf_segment_open(config(), &mapping[actor]);
-    if (status[actor] != CACHIFY_OK)
+    struct cf_mapping *opened;
+    if (cf_segment_open(config(), &opened) == CACHIFY_OK)
+        mapping[actor] = opened;
+    else
         wrong("%c: %s", "AB"[actor], cachify_last_error());
 }
 
