@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The segment first; then what else is shared, which its owner puts back. */
+/* base: the segment; more: what else is shared, which its owner puts back. */
 void memory_share(void *base, size_t size, void *more, size_t more_size);
 
 /* The number of the word that p lies in; false: not shared. */

@@ -106,7 +106,9 @@ static char take(enum who who, unsigned key, int64_t exp_ms)
     case CACHIFY_OK:
         *grant = got;
         had(who, key);
-        return "oed"[got.how]; /* fresh, expired, its owner dead */
+        if (got.how == CACHIFY_FRESH)
+            return 'o';
+        return got.how == CACHIFY_EXPIRED ? 'e' : 'd';
     case CACHIFY_LOCKED:
         if (!world.seen_held[who][key])
             wrong("%c was told that %c is held, which it never was", letter(who), 'a' + (int)key);

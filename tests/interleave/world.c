@@ -21,7 +21,9 @@ cachify_client_t world_client;
 static struct world kept;
 static struct cf_mapping *opened;
 static uint8_t *fresh; /* the segment as it was created and registered in */
-static struct cf_mapping registered[WHO];
+static struct {
+    struct cf_mapping m;
+} registered[WHO];
 static char names[KEYS][8];
 static uint32_t lengths[KEYS];
 static uint64_t hashes[KEYS];
@@ -74,13 +76,13 @@ void world_open(void)
     opened->waiters = WHO;
     opened->hash_seed = 0;
     for (unsigned w = 0; w < WHO; w++) {
-        registered[w] = *opened;
-        if (cf_process_register(&registered[w]) != CACHIFY_OK)
+        registered[w].m = *opened;
+        if (cf_process_register(&registered[w].m) != CACHIFY_OK)
             give_up("cannot register");
-        registered[w].pid = 101 + w;
+        registered[w].m.pid = 101 + w;
         /* So that nobody asks the kernel about the living. */
         cf_store_relaxed(
-            &registered[w].process_at[cf_owner_entry(cf_self(&registered[w]))].seen_alive,
+            &registered[w].m.process_at[cf_owner_entry(cf_self(&registered[w].m))].seen_alive,
             world.now);
     }
     if (cf_client_shm(&config, &world_client) != CACHIFY_OK)
@@ -101,7 +103,7 @@ void world_begin(uint32_t locks, bool threads)
     world = (struct world){.now = now, .threads = threads};
     for (unsigned w = 0; w < WHO; w++) {
         struct cf_mapping *m = &world.mapping[w];
-        *m = registered[w];
+        *m = registered[w].m;
         m->max_locks = locks;
         m->records = locks + SPARES;
         world.caller[w] = (cachify_caller_t){.serial = w + 1, .thread_id = 201 + w};
@@ -139,8 +141,8 @@ unsigned world_key_of(uint64_t hash)
 /* The page that keeps the locked description open goes. */
 void world_kill(enum who who)
 {
-    munmap(registered[who].live_page, CF_PAGE);
-    registered[who].live_page = NULL;
+    munmap(registered[who].m.live_page, CF_PAGE);
+    registered[who].m.live_page = NULL;
     world.dead[who] = true;
     cf_store_relaxed(&opened->process_at[cf_owner_entry(cf_self(&world.mapping[who]))].seen_alive,
                      0);
