@@ -30,6 +30,7 @@ compile() { # directory, flags, files
 copy() {
     rm -rf "$room/lib" "$room/include"
     cp -R "$source/lib" "$source/include" "$room/"
+    chmod -R u+w "$room/lib" "$room/include"
 }
 
 build() {
