@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,6 +19,17 @@ static cachify_lease_t lease;
 static struct cf_process *entry_of(cf_owner owner)
 {
     return &here.m->process_at[cf_owner_entry(owner)];
+}
+
+/* The library's call between locking an entry's byte and being registered: here this process
+ * may stop. */
+static bool stops_in_registration;
+
+int madvise(void *at, size_t size, int advice)
+{
+    if (stops_in_registration && advice == MADV_DONTFORK)
+        raise(SIGSTOP);
+    return (int)syscall(SYS_madvise, at, size, advice);
 }
 
 /* ---- Registration ---- */
@@ -133,6 +145,38 @@ START_TEST(many_register_at_once_each_in_an_entry_of_its_own)
     for (unsigned i = 0; i < 8; i++)
         ck_assert_int_eq(got[i], 0);
     ck_assert_uint_eq(census(here.m).entries, 1);
+}
+END_TEST
+
+/* The next to lock a dead process's byte must not make it look alive. */
+START_TEST(a_registration_stopped_half_way_revives_nobody)
+{
+    struct agent *agent = agent_start();
+    uint32_t entry = cf_owner_entry(agent->owner);
+    assert_ok(agent_take(agent, "job", CACHIFY_NEVER).status);
+    agent_kill(agent);
+    for (unsigned tries = 0; tries < 5000; tries++) {
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) {
+            cachify_t *own;
+            alarm(60);
+            stops_in_registration = (uint32_t)getpid() % here.m->processes == entry;
+            if (stops_in_registration)
+                (void)cachify_open(&here.config, &own);
+            _exit(0);
+        }
+        ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+        if (!WIFSTOPPED(status))
+            continue;
+        cachify_status_t got = take("job", CACHIFY_NEVER, &lease);
+        send_signal(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        assert_ok(got);
+        ck_assert_int_eq(cachify_lease_origin(&lease, NULL), CACHIFY_OWNER_DIED);
+        return;
+    }
+    ck_abort_msg("no child's number led to entry %u", entry);
 }
 END_TEST
 
@@ -401,6 +445,7 @@ int main(void)
     tcase_add_test(t, two_instances_of_one_process_exclude_each_other);
     tcase_add_test(t, a_full_table_of_processes_is_FULL_and_says_how_many);
     tcase_add_test(t, many_register_at_once_each_in_an_entry_of_its_own);
+    tcase_add_test(t, a_registration_stopped_half_way_revives_nobody);
     t = group(s, "children", setup_here, teardown_here);
     tcase_add_loop_test(t, a_child_registers_itself_at_its_first_call, 0, 2);
     tcase_add_test(t, a_child_that_exits_in_the_ordinary_way_touches_nothing);

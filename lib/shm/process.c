@@ -56,12 +56,24 @@ static bool lock_byte(int fd, uint32_t entry)
     return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
+/* Say that whoever was in the entry last is dead, if he is, before its byte is locked again:
+ * from the lock until the generation is counted on he would count as alive, and for as long
+ * as this process is stopped there. */
+static void bury_last(const struct cf_mapping *m, uint32_t entry)
+{
+    _Atomic uint64_t *generation = &m->process_at[entry].generation;
+    uint64_t last = cf_load_acquire(generation);
+    if (cf_byte_ask(m, entry) == CF_BYTE_FREE)
+        cf_cas64(generation, last, last + 1);
+}
+
 /* The first entry whose byte is free, from a place of this process's own. */
 static cachify_status_t lock_entry(const struct cf_mapping *m, int fd, uint32_t *entry)
 {
     uint32_t start = (uint32_t)getpid() % m->processes;
     for (uint32_t i = 0; i < m->processes; i++) {
         *entry = (start + i) % m->processes;
+        bury_last(m, *entry);
         if (lock_byte(fd, *entry))
             return CACHIFY_OK;
         if (errno != EAGAIN && errno != EACCES)
@@ -102,6 +114,8 @@ cachify_status_t cf_process_register(struct cf_mapping *m)
         close(fd);
         return status;
     }
+    struct cf_process *p = &m->process_at[entry];
+    uint64_t generation = cf_add_seq(&p->generation, 1) + 1; /* at once: see bury_last */
     /* The page keeps the description open when the descriptor is closed, is not inherited,
      * and falls with this process's memory: at kill, exit and exec, never before. */
     void *page = mmap(NULL, CF_PAGE, PROT_READ, MAP_SHARED, fd, 0);
@@ -114,9 +128,7 @@ cachify_status_t cf_process_register(struct cf_mapping *m)
         return status;
     }
     close(fd);
-    struct cf_process *p = &m->process_at[entry];
     cf_intents_settle(m, p);
-    uint64_t generation = cf_add_seq(&p->generation, 1) + 1;
     describe(m, p);
     m->live_page = page;
     m->pid = (uint32_t)getpid();
