@@ -309,7 +309,9 @@ END_TEST
  * lost on a waiter for the other. */
 START_TEST(a_wake_that_meets_the_wrong_waiter_is_passed_on)
 {
-    const char *a = key_at(3, -1, 0), *b = NULL;
+    char a[16]; /* a copy: the search may go once round the places of key_at */
+    const char *b = NULL;
+    snprintf(a, sizeof a, "%s", key_at(3, -1, 0));
     for (unsigned n = 1; b == NULL; n++)
         if (cf_wait_class(hash_of(key_at(3, -1, n))) == cf_wait_class(hash_of(a)))
             b = key_at(3, -1, n);
