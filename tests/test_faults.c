@@ -18,7 +18,8 @@
 
 /* ---- Faults ---- */
 
-static struct {
+/* Each thread has its own. */
+static _Thread_local struct {
     bool armed;
     unsigned after; /* so many calls succeed */
     unsigned calls;
