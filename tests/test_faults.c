@@ -67,7 +67,7 @@ WRAP(int, rename, -1, EIO, (const char *from, const char *to), (from, to))
 WRAP(void *, mmap, MAP_FAILED, ENOMEM,
      (void *at, size_t size, int protection, int flags, int fd, off_t offset),
      (at, size, protection, flags, fd, offset))
-WRAP(int, madvise, -1, EINVAL, (void *at, size_t size, int advice), (at, size, advice))
+WRAP(int, madvise, -1, EINVAL, (void *addr, size_t len, int advice), (addr, len, advice))
 WRAP(ssize_t, getrandom, -1, EAGAIN, (void *to, size_t n, unsigned flags), (to, n, flags))
 
 int __real_open(const char *path, int flags, ...);

@@ -393,7 +393,7 @@ START_TEST(the_manual_has_what_the_help_has)
 {
     static char manual[ROOM];
     char path[512], word[32] = "";
-    const char *here_at = strstr(__FILE__, "tests/");
+    const char *here_at = strstr(__FILE__, "tests/test_inspect_tool.c");
     snprintf(path, sizeof path, "%.*stools/cachify-shm-inspect.1", (int)(here_at - __FILE__),
              __FILE__);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
