@@ -25,6 +25,7 @@ static struct cf_process *entry_of(cf_owner owner)
  * may stop. */
 static bool stops_in_registration;
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): libc's are reserved. */
 int madvise(void *at, size_t size, int advice)
 {
     if (stops_in_registration && advice == MADV_DONTFORK)
