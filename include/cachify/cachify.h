@@ -186,7 +186,8 @@ CACHIFY_API cachify_status_t cachify_acquire(cachify_t *instance, const cachify_
 
 /* Give it back.  OK, also for an empty lease; LOST (nobody else is hurt); INVALID in a
  * forked child (the parent keeps it); GONE; CORRUPT.  The lease is empty afterwards, unless
- * the status is NO_MEMORY (a thread's first call on the instance): it is held as before. */
+ * the status is NO_MEMORY, or whatever kept a thread's first call on the instance from being
+ * made: then it is held as before. */
 CACHIFY_API cachify_status_t cachify_release(cachify_lease_t *lease);
 
 /* From now on for exp_ms (0: the instance's default; CACHIFY_NEVER), token unchanged.  Succeeds late too,

@@ -6,7 +6,7 @@ EXTRA_DIST += \
 EXTRA_PROGRAMS += tests/machines/peer
 tests_machines_peer_LDADD = libcachify_internal.la
 
-MACHINES_WORK = tests/machines/work
+MACHINES_WORK = tests/machines/scratch
 machines:
 	@rm -rf $(MACHINES_WORK) && $(MKDIR_P) $(MACHINES_WORK)
 	@$(MAKE) --silent distdir distdir=$(MACHINES_WORK)/source >$(MACHINES_WORK)/log 2>&1 || \
