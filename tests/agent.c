@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/line.h"
 #include "shm/liveness.h"
 
 static struct agent agents[AGENTS];
@@ -160,12 +161,29 @@ struct agent *agent_start(void)
 
 static const struct agent_answer dead = {.verdict = AGENT_DIED, .status = NO_ANSWER};
 
-static bool is_listed(const struct agent *agent)
+/* Whether its main thread sleeps, whatever for. */
+static bool is_asleep(pid_t pid)
 {
-    for (uint32_t i = 0; i < here.m->waiters; i++) {
-        struct cf_waiter *w = &here.m->waiter_at[i];
-        if (cf_load_acquire(&w->owner) == agent->owner && cf_load_relaxed(&w->hash) == agent->hash)
-            return true;
+    char name[64], text[512] = "";
+    snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(name, "r");
+    if (file == NULL)
+        return true; /* nothing is told here */
+    size_t n = fread(text, 1, sizeof text - 1, file);
+    text[n] = '\0';
+    fclose(file);
+    const char *end = strrchr(text, ')');
+    return end != NULL && end[1] == ' ' && end[2] == 'S';
+}
+
+/* In line and armed, and then asleep: a waiter has nothing else to sleep for. */
+static bool is_waiting(const struct agent *agent)
+{
+    for (uint32_t i = cf_line_next(here.m, 0); i != CF_NO_WAITER; i = cf_line_next(here.m, i + 1)) {
+        const struct cf_waiter *w = cf_waiter_at(here.m, i);
+        if (cf_load_acquire(&w->owner) == agent->owner &&
+            cf_load_relaxed(&w->hash) == agent->hash && cf_load_acquire(&w->until) != 0)
+            return is_asleep(agent->pid);
     }
     return false;
 }
@@ -181,7 +199,7 @@ static struct agent_answer verdict(struct agent *agent, bool may_block)
             bool whole = recv(agent->socket, &answer, sizeof answer, 0) == sizeof answer;
             return whole ? answer : dead;
         }
-        if (may_block && is_listed(agent)) {
+        if (may_block && is_waiting(agent)) {
             answer.verdict = WOULD_BLOCK;
             agent->waiting = true;
             return answer;

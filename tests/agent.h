@@ -15,7 +15,7 @@
 
 enum verdict {
     ANSWERED,
-    WOULD_BLOCK, /* asleep, listed as a waiter for the key it was told to acquire */
+    WOULD_BLOCK, /* asleep, in line for the key it was told to acquire */
     AGENT_DIED,
 };
 

@@ -78,7 +78,7 @@ START_TEST(a_futex_whose_word_differs_does_not_sleep)
 {
     _Atomic uint32_t word = 7;
     uint64_t start = cf_monotonic_ns();
-    ck_assert(!cf_futex_wait(&word, 8, 1, 10 * CF_SECOND));
+    ck_assert(!cf_futex_wait(&word, 8, 10 * CF_SECOND));
     ck_assert_uint_lt(cf_monotonic_ns() - start, 5 * CF_SECOND);
 }
 END_TEST
@@ -87,7 +87,7 @@ START_TEST(a_futex_sleeps_no_shorter_than_asked)
 {
     _Atomic uint32_t word = 7;
     uint64_t start = cf_monotonic_ns();
-    ck_assert(!cf_futex_wait(&word, 7, 1, 50 * CF_MS));
+    ck_assert(!cf_futex_wait(&word, 7, 50 * CF_MS));
     uint64_t took = cf_monotonic_ns() - start;
     ck_assert_uint_ge(took, 50 * CF_MS);
     ck_assert_uint_lt(took, 5 * CF_SECOND);
@@ -98,15 +98,14 @@ END_TEST
 struct bed {
     _Atomic uint32_t word;
     _Atomic unsigned asleep, woken;
-    uint32_t mask[4];
 };
 
-static pid_t lay_down(struct bed *bed, unsigned i)
+static pid_t lay_down(struct bed *bed)
 {
     pid_t pid = fork();
     if (pid == 0) {
         atomic_fetch_add(&bed->asleep, 1);
-        if (cf_futex_wait(&bed->word, 0, bed->mask[i], 60 * CF_SECOND))
+        if (cf_futex_wait(&bed->word, 0, 60 * CF_SECOND))
             atomic_fetch_add(&bed->woken, 1);
         end_child();
     }
@@ -127,15 +126,13 @@ static bool is_asleep(pid_t pid)
     return strstr(text, "futex") != NULL;
 }
 
-/* pitfall 24: between processes, by the class in the mask, as many as asked. */
-START_TEST(a_futex_wakes_other_processes_of_the_class_asked_for)
+/* pitfall 24: between processes, as many as asked. */
+START_TEST(a_futex_wakes_other_processes_as_many_as_asked_for)
 {
     struct bed *bed = shared(sizeof *bed);
     pid_t pids[4];
-    const uint32_t masks[4] = {1, 1, 2, 1};
-    memcpy(bed->mask, masks, sizeof masks);
     for (unsigned i = 0; i < 4; i++)
-        pids[i] = lay_down(bed, i);
+        pids[i] = lay_down(bed);
     EVENTUALLY(bed->asleep == 4, LONG_MS);
     for (int64_t until = now_ms() + LONG_MS; !is_asleep(pids[0]); tick()) {
         if (now_ms() > until || access("/proc/self/wchan", R_OK) != 0) {
@@ -146,14 +143,11 @@ START_TEST(a_futex_wakes_other_processes_of_the_class_asked_for)
     }
     for (unsigned i = 0; i < 4; i++)
         EVENTUALLY(is_asleep(pids[i]), LONG_MS);
-    ck_assert_int_eq(cf_futex_wake(&bed->word, 10, 4), 0);
-    ck_assert_int_eq(cf_futex_wake(&bed->word, 1, 1), 1);
+    ck_assert_int_eq(cf_futex_wake(&bed->word, 1), 1);
     EVENTUALLY(bed->woken == 1, LONG_MS);
-    ck_assert_int_eq(cf_futex_wake(&bed->word, 10, 2), 1);
-    EVENTUALLY(bed->woken == 2, LONG_MS);
-    ck_assert_int_eq(cf_futex_wake(&bed->word, 10, 1), 2);
+    ck_assert_int_eq(cf_futex_wake(&bed->word, 10), 3);
     EVENTUALLY(bed->woken == 4, LONG_MS);
-    ck_assert_int_eq(cf_futex_wake(&bed->word, 10, 3), 0);
+    ck_assert_int_eq(cf_futex_wake(&bed->word, 10), 0);
     for (unsigned i = 0; i < 4; i++)
         waitpid(pids[i], NULL, 0);
 }
@@ -172,7 +166,7 @@ START_TEST(a_signal_ends_a_futex_sleep_as_no_wake)
     sigaction(SIGALRM, &action, &before);
     setitimer(ITIMER_REAL, &once, NULL);
     uint64_t start = cf_monotonic_ns();
-    bool woken = cf_futex_wait(&word, 0, 1, 20 * CF_SECOND);
+    bool woken = cf_futex_wait(&word, 0, 20 * CF_SECOND);
     setitimer(ITIMER_REAL, &never, NULL);
     sigaction(SIGALRM, &before, NULL);
     ck_assert(!woken);
@@ -189,7 +183,7 @@ static cachify_status_t act_sleep_without_futex(struct agent_self *self,
     if (!forbid_call(SYS_futex, (int)order->number))
         return CACHIFY_PENDING;
     uint64_t start = cf_monotonic_ns();
-    bool woken = cf_futex_wait(&word, 0, 1, 40 * CF_MS);
+    bool woken = cf_futex_wait(&word, 0, 40 * CF_MS);
     answer->number = (int64_t)(cf_monotonic_ns() - start);
     return woken ? CACHIFY_LOST : CACHIFY_OK;
 }
@@ -432,7 +426,7 @@ int main(void)
     t = group(s, "futexes", NULL, agents_end);
     tcase_add_test(t, a_futex_whose_word_differs_does_not_sleep);
     tcase_add_test(t, a_futex_sleeps_no_shorter_than_asked);
-    tcase_add_test(t, a_futex_wakes_other_processes_of_the_class_asked_for);
+    tcase_add_test(t, a_futex_wakes_other_processes_as_many_as_asked_for);
     tcase_add_test(t, a_signal_ends_a_futex_sleep_as_no_wake);
     tcase_add_loop_test(t, without_futexes_it_sleeps_for_the_time_given, 0, 3);
     t = group(s, "identity", NULL, agents_end);

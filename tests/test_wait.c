@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "agent.h"
-#include "shm/wait.h"
+#include "shm/line.h"
 
 #define WOKEN_MS 2500
 
@@ -305,9 +305,9 @@ START_TEST(many_waiters_are_all_served)
 }
 END_TEST
 
-/* pitfall 25, pitfall 71: two keys of one group and one class; the wake for the one must not be
- * lost on a waiter for the other. */
-START_TEST(a_wake_that_meets_the_wrong_waiter_is_passed_on)
+/* pitfall 25, pitfall 71: two keys of one group and one class; the call for the one goes to its
+ * own waiter, and the other sleeps on. */
+START_TEST(many_keys_of_a_group_do_not_wake_each_other)
 {
     char a[16]; /* a copy: the search may go once round the places of key_at */
     const char *b = NULL;
@@ -362,7 +362,7 @@ int main(void)
     tcase_add_test(t, poll_interval_defaults_to_100_ms);
     t = group(s, "many", setup_here, teardown_here);
     tcase_add_test(t, many_waiters_are_all_served);
-    tcase_add_test(t, a_wake_that_meets_the_wrong_waiter_is_passed_on);
+    tcase_add_test(t, many_keys_of_a_group_do_not_wake_each_other);
     tcase_add_test(t, threads_wait_for_each_other);
     return run_suite(s);
 }

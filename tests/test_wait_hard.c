@@ -10,7 +10,7 @@
 
 #include "agent.h"
 #include "confine.h"
-#include "shm/wait.h"
+#include "shm/line.h"
 #include <cachify/shm.h>
 
 static cachify_lease_t lease;

@@ -148,6 +148,8 @@ typedef enum cachify_state {
     CACHIFY_STATE_HELD = 1,
     CACHIFY_STATE_EXPIRED = 2,    /* free, but nobody took it since it expired */
     CACHIFY_STATE_OWNER_DEAD = 3, /* free, but nobody took it since its holder died */
+    CACHIFY_STATE_KEPT = 4,       /* free, and kept a moment for who has waited longest: told
+                                     with LOCKED and TIMEOUT only, never by cachify_query */
 } cachify_state_t;
 
 typedef struct cachify_info {

@@ -42,7 +42,7 @@ typedef struct cachify_grant {
 typedef struct cachify_caller {
     uint32_t serial;       /* of the thread, from 1; never used again in this process */
     uint32_t thread_id;    /* the kernel's */
-    uint64_t store[6];     /* the client's own, zero at first */
+    uint64_t store[12];    /* the client's own, zero at first */
     cachify_info_t holder; /* who holds the lock: filled with a LOCKED answer */
     bool holder_is_self;   /* this very thread, with a lease that never expires */
 } cachify_caller_t;
@@ -80,9 +80,12 @@ struct cachify_client {
     cachify_status_t (*extend)(void *self, cachify_caller_t *, cachify_grant_t *, int64_t exp_ms);
     /* Still mine?  Nanoseconds left, 0 if not, CACHIFY_NEVER. */
     int64_t (*remaining_ns)(void *self, const cachify_grant_t *);
-    /* Sleep until the key may have come free, at most for max_ns.  May return early. */
+    /* Sleep until the key may have come free, at most for max_ns.  May return early.  Who waits
+     * calls it again and again, after tries to acquire, and wait_end at last: got says whether
+     * the lock was had; if not, caller->holder.waiters may be set.  Both may be NULL. */
     cachify_status_t (*wait)(void *self, cachify_caller_t *, const cachify_request_t *,
                              int64_t max_ns);
+    void (*wait_end)(void *self, cachify_caller_t *, const cachify_request_t *, bool got);
     cachify_status_t (*query)(void *self, cachify_caller_t *, const char *key, uint32_t key_len,
                               cachify_info_t *);
     /* Whether query would find it held, for less; may be NULL. */

@@ -6,6 +6,7 @@
 #include "ground/hash.h"
 #include "ground/report.h"
 #include "shm/lease.h"
+#include "shm/line.h"
 #include "shm/liveness.h"
 #include "shm/process.h"
 #include "shm/segment.h"
@@ -36,8 +37,10 @@ static cachify_status_t shm_acquire(void *self, cachify_caller_t *caller,
     struct cf_mapping *m = self;
     struct cf_spare *spare = cf_spare_of(caller);
     uint64_t now = cf_now_coarse(m);
-    if (!request->same_key)
+    if (!request->same_key) {
         spare->hash = cf_hash(request->key, request->key_len, m->hash_seed);
+        spare->quiet = 0;
+    }
     struct cf_key key = {.bytes = request->key, .len = request->key_len, .hash = spare->hash};
     if (__builtin_expect(cf_segment_gone(m, now), 0))
         return gone(m);
@@ -47,12 +50,15 @@ static cachify_status_t shm_acquire(void *self, cachify_caller_t *caller,
 static cachify_status_t shm_release(void *self, cachify_caller_t *caller, cachify_grant_t *grant)
 {
     struct cf_mapping *m = self;
+    cachify_status_t status;
     if (__builtin_expect(cf_segment_gone(m, cf_now_coarse(m)), 0)) {
         if (!cf_load_relaxed(&m->cut_short))
             cf_lease_release(m, caller, grant); /* others may still wait for it */
         return gone(m);
     }
-    return cf_lease_release(m, caller, grant);
+    status = cf_lease_release(m, caller, grant);
+    cf_watch_reap(m);
+    return status;
 }
 
 static cachify_status_t shm_extend(void *self, cachify_caller_t *caller, cachify_grant_t *grant,
@@ -128,25 +134,28 @@ static cachify_status_t shm_get(void *self, cachify_caller_t *caller, const char
     return CACHIFY_OK;
 }
 
-/* Arm, look again, sleep: to the end of max_ns, or of the lease that is in the way. */
 static cachify_status_t shm_wait(void *self, cachify_caller_t *caller,
                                  const cachify_request_t *request, int64_t max_ns)
 {
     struct cf_mapping *m = self;
     struct cf_key key = key_of(m, request->key, request->key_len);
-    bool unsure;
-    (void)caller;
-    uint32_t armed = cf_wait_arm(m, key.hash);
-    struct cf_found found = cf_table_find(m, &key, &unsure);
-    if (found.slot == 0 || cf_word_state(found.word) != CF_HELD || !cf_lease_live(m, &found.copy))
-        return CACHIFY_OK;
-    uint64_t ns = (uint64_t)max_ns;
-    uint64_t now = cf_now(m);
-    uint64_t left = found.copy.deadline > now ? found.copy.deadline - now : 0;
-    bool woken = cf_wait_sleep(m, key.hash, armed, left < ns ? left : ns);
-    if (woken && cf_load_relaxed(cf_slot_at(m, found.slot)) == found.word)
-        cf_wait_pass_on(m, key.hash);
+    uint64_t thread = cf_thread_make(m->pid, caller->thread_id, caller->serial);
+    cf_wait(m, cf_place_of(caller), &key, thread, (uint64_t)max_ns);
     return CACHIFY_OK;
+}
+
+static void shm_wait_end(void *self, cachify_caller_t *caller, const cachify_request_t *request,
+                         bool got)
+{
+    struct cf_mapping *m = self;
+    struct cf_key key = key_of(m, request->key, request->key_len);
+    if (cf_load_relaxed(&m->cut_short))
+        return;
+    cf_place_end(m, cf_place_of(caller), key.hash, got);
+    if (got)
+        return; /* its release will do the rest */
+    caller->holder.waiters = cf_count_waiters(m, key.hash);
+    cf_watch_reap(m);
 }
 
 /* A forked child's first call registers the child; the threads after it find that done. */
@@ -172,6 +181,7 @@ static void shm_destroy(void *self)
 {
     struct cf_mapping *m = self;
     cf_segment_cut_short(m); /* for unregister to know */
+    cf_watch_reap(m);
     cf_process_lock();
     if (m->registered_in == cf_process_serial())
         cf_process_unregister(m);
@@ -207,6 +217,7 @@ cachify_status_t cf_client_shm(const cachify_config_t *config, cachify_client_t 
         .extend = shm_extend,
         .remaining_ns = shm_remaining_ns,
         .wait = shm_wait,
+        .wait_end = shm_wait_end,
         .query = shm_query,
         .is_locked = shm_is_locked,
         .enter = shm_enter,

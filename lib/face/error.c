@@ -19,6 +19,8 @@ static _Thread_local struct {
     int64_t remaining_ms;
     uint64_t token;
     uint32_t value_len;
+    uint32_t waiters;
+    uint32_t state;
     char command[16];
     char value[64];
     char key[KEY_SHOWN];
@@ -81,6 +83,8 @@ cachify_status_t cf_report_busy(cachify_status_t status, const char *key, uint32
     last.remaining_ms = holder->remaining_ms;
     last.token = holder->token;
     last.value_len = holder->value_len;
+    last.waiters = holder->waiters;
+    last.state = holder->state;
     memcpy(last.command, holder->command, sizeof last.command);
     memcpy(last.value, holder->value, holder->value_len);
     memcpy(last.key, key, key_len < KEY_SHOWN ? key_len : KEY_SHOWN);
@@ -102,26 +106,47 @@ static size_t put_escaped(char *to, size_t room, const char *bytes, uint32_t len
     return used;
 }
 
-static void make_text(void)
+/* ", note \"...\"", or nothing. */
+static void put_note(char *to, size_t room)
 {
-    char key[KEY_SHOWN * 4 / 2 + 8], note[160] = "", left[64] = "without expiry", waited[64] = "";
-    put_escaped(key, sizeof key, last.key, last.key_len < KEY_SHOWN ? last.key_len : KEY_SHOWN);
-    if (last.value_len > 0) {
-        size_t used = (size_t)snprintf(note, sizeof note, ", note \"");
-        used += put_escaped(note + used, sizeof note - used - 2, last.value, last.value_len);
-        snprintf(note + used, sizeof note - used, "\"");
+    to[0] = '\0';
+    if (last.value_len == 0)
+        return;
+    size_t used = (size_t)snprintf(to, room, ", note \"");
+    used += put_escaped(to + used, room - used - 2, last.value, last.value_len);
+    snprintf(to + used, room - used, "\"");
+}
+
+/* Who has it, since when, until when. */
+static void put_holder(char *to, size_t room)
+{
+    char note[160], left[64] = "without expiry";
+    if (last.state == CACHIFY_STATE_KEPT) {
+        snprintf(to, room, "It is kept for process %" PRId64 " (%s), which has waited longest",
+                 last.pid, last.command);
+        return;
     }
+    put_note(note, sizeof note);
     if (last.remaining_ms != CACHIFY_NEVER)
         snprintf(left, sizeof left, "for another %" PRId64 " ms", last.remaining_ms);
+    snprintf(to, room,
+             "Held by process %" PRId64 " (%s) since %" PRId64 " ms, %s, token %" PRIu64 "%s",
+             last.pid, last.command, last.held_ms, left, last.token, note);
+}
+
+static void make_text(void)
+{
+    char key[KEY_SHOWN * 4 / 2 + 8], holder[320], others[48] = "", waited[64] = "";
+    put_escaped(key, sizeof key, last.key, last.key_len < KEY_SHOWN ? last.key_len : KEY_SHOWN);
+    put_holder(holder, sizeof holder);
+    if (last.waiters > 0)
+        snprintf(others, sizeof others, "; %" PRIu32 " waiting", last.waiters);
     if (last.status == CACHIFY_TIMEOUT)
         snprintf(waited, sizeof waited, " Waited %" PRId64 " ms.", last.waited_ms);
     if (last.status == CACHIFY_DEADLOCK)
         snprintf(waited, sizeof waited, " This thread holds it itself, and would wait for ever.");
-    snprintf(last.text, sizeof last.text,
-             "%s%s is already locked! Held by process %" PRId64 " (%s) since %" PRId64
-             " ms, %s, token %" PRIu64 "%s.%s",
-             key, last.key_len > KEY_SHOWN ? "..." : "", last.pid, last.command, last.held_ms, left,
-             last.token, note, waited);
+    snprintf(last.text, sizeof last.text, "%s%s is already locked! %s%s.%s", key,
+             last.key_len > KEY_SHOWN ? "..." : "", holder, others, waited);
     last.pending = false;
 }
 

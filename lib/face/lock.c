@@ -97,19 +97,18 @@ static cachify_status_t nap(const cachify_t *instance, struct cf_binding *b,
     return CACHIFY_OK;
 }
 
-/* The lock was busy.  Try, sleep, try; the last try comes at the deadline, not before. */
-static cachify_status_t wait_for(const cachify_t *instance, struct cf_binding *b,
-                                 const struct wish *wish, cachify_grant_t *grant)
+/* The lock was busy.  Sleep, try; the last try comes at the deadline, not before. */
+static cachify_status_t try_on(const cachify_t *instance, struct cf_binding *b,
+                               const struct wish *wish, uint64_t since, cachify_grant_t *grant)
 {
-    uint64_t since = cf_monotonic_ns();
     bool limited = wish->timeout_ms != CACHIFY_NEVER;
     uint64_t until = limited ? since + (uint64_t)wish->timeout_ms * CF_MS : UINT64_MAX;
     for (;;) {
         uint64_t now = cf_monotonic_ns();
         if (now >= until)
-            return busy(CACHIFY_TIMEOUT, instance, wish, since, &b->caller);
+            return CACHIFY_TIMEOUT;
         if (b->caller.holder_is_self && !limited)
-            return busy(CACHIFY_DEADLOCK, instance, wish, since, &b->caller);
+            return CACHIFY_DEADLOCK;
         cachify_status_t status = nap(instance, b, wish, now, until);
         if (status == CACHIFY_OK)
             status =
@@ -117,6 +116,19 @@ static cachify_status_t wait_for(const cachify_t *instance, struct cf_binding *b
         if (status != CACHIFY_LOCKED)
             return status;
     }
+}
+
+static cachify_status_t wait_for(const cachify_t *instance, struct cf_binding *b,
+                                 const struct wish *wish, cachify_grant_t *grant)
+{
+    uint64_t since = cf_monotonic_ns();
+    cachify_status_t status = try_on(instance, b, wish, since, grant);
+    if (instance->client.wait_end != NULL)
+        instance->client.wait_end(instance->client.self, &b->caller, &wish->request,
+                                  status == CACHIFY_OK);
+    if (status == CACHIFY_TIMEOUT || status == CACHIFY_DEADLOCK)
+        return busy(status, instance, wish, since, &b->caller);
+    return status;
 }
 
 static cachify_status_t acquire(cachify_t *instance, struct cf_binding *b,

@@ -14,6 +14,8 @@
 #define cf_store_release(p, v) atomic_store_explicit(p, v, memory_order_release)
 #define cf_add_seq(p, v) atomic_fetch_add_explicit(p, v, memory_order_seq_cst)
 #define cf_add_relaxed(p, v) atomic_fetch_add_explicit(p, v, memory_order_relaxed)
+#define cf_or_seq(p, v) atomic_fetch_or_explicit(p, v, memory_order_seq_cst)
+#define cf_and_seq(p, v) atomic_fetch_and_explicit(p, v, memory_order_seq_cst)
 #define cf_exchange_seq(p, v) atomic_exchange_explicit(p, v, memory_order_seq_cst)
 
 #if defined(__SANITIZE_THREAD__)

@@ -18,6 +18,8 @@
 #define SYS_futex SYS_futex_time64
 #endif
 
+_Atomic bool cf_futexes_refused;
+
 void cf_nanosleep(uint64_t ns)
 {
     struct timespec t = {(time_t)(ns / CF_SECOND), (long)(ns % CF_SECOND)};
@@ -27,21 +29,24 @@ void cf_nanosleep(uint64_t ns)
     pthread_setcancelstate(state, NULL);
 }
 
-bool cf_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t mask, uint64_t ns)
+bool cf_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t ns)
 {
     /* The kernel takes FUTEX_WAIT_BITSET's time as absolute, on the monotonic clock. */
     uint64_t until = cf_monotonic_ns() + ns;
     struct timespec t = {(time_t)(until / CF_SECOND), (long)(until % CF_SECOND)};
-    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, &t, NULL, mask) == 0)
+    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, &t, NULL,
+                FUTEX_BITSET_MATCH_ANY) == 0)
         return true;
-    if (errno == ENOSYS || errno == EPERM || errno == EACCES)
+    if (errno == ENOSYS || errno == EPERM || errno == EACCES) {
+        atomic_store_explicit(&cf_futexes_refused, true, memory_order_relaxed);
         cf_nanosleep(ns);
+    }
     return false;
 }
 
-int cf_futex_wake(_Atomic uint32_t *word, int count, uint32_t mask)
+int cf_futex_wake(_Atomic uint32_t *word, int count)
 {
-    long woken = syscall(SYS_futex, word, FUTEX_WAKE_BITSET, count, NULL, NULL, mask);
+    long woken = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
     return woken > 0 ? (int)woken : 0;
 }
 

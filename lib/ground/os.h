@@ -34,13 +34,17 @@ static inline uint64_t cf_realtime_ns(void)
     return cf_clock_ns(CLOCK_REALTIME);
 }
 
-/* Sleep while *word == expected, for at most ns, as a waiter of one of the classes in
- * mask.  True if woken by cf_futex_wake.  The futex is shared between processes.  Where
- * the kernel refuses futexes it sleeps for ns (a poll interval at most, by its callers). */
-bool cf_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t mask, uint64_t ns);
+/* Sleep while *word == expected, for at most ns.  True if woken by cf_futex_wake.  The futex
+ * is shared between processes.  Where the kernel refuses futexes it sleeps for ns (a poll
+ * interval at most, by its callers). */
+bool cf_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t ns);
 
-/* Wake at most count waiters of the classes in mask; how many it were. */
-int cf_futex_wake(_Atomic uint32_t *word, int count, uint32_t mask);
+/* Wake at most count waiters; how many it were. */
+int cf_futex_wake(_Atomic uint32_t *word, int count);
+
+/* Once the kernel has refused a futex.  The C library's own threads may not live then: they
+ * are not begun, for it ends the process where it cannot join them. */
+extern _Atomic bool cf_futexes_refused;
 
 /* Sleep for ns or until a signal. */
 void cf_nanosleep(uint64_t ns);

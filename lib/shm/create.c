@@ -35,14 +35,16 @@ cachify_status_t cf_header_plan(const cachify_config_t *config, struct cf_header
     h->records = locks + (locks / 16 > CF_SPARES_LEAST ? locks / 16 : CF_SPARES_LEAST); /* R9 */
     h->groups = (locks + 1) / 2;
     h->processes = locks / 16 < 64 ? 64 : locks / 16 > 4096 ? 4096 : locks / 16;
-    h->waiters = 2 * h->processes;
+    h->waiters = (uint32_t)round_up((uint64_t)4 * h->processes, CF_WAITER_BITS);
     h->key_max = key_max;
     h->value_max = CF_VALUE_MAX;
     h->record_size =
         (uint32_t)round_up(sizeof(struct cf_record) + round_up(key_max, 8) + CF_VALUE_MAX, CF_LINE);
     h->processes_offset = CF_PAGE;
     h->waiters_offset = h->processes_offset + (uint64_t)h->processes * sizeof(struct cf_process);
-    h->groups_offset = h->waiters_offset + (uint64_t)h->waiters * sizeof(struct cf_waiter);
+    h->groups_offset = round_up(
+        h->waiters_offset + (uint64_t)h->waiters * sizeof(struct cf_waiter) + h->waiters / 8,
+        CF_LINE);
     h->records_offset =
         round_up(h->groups_offset + (uint64_t)h->groups * sizeof(struct cf_group), CF_PAGE);
     h->size = round_up(h->records_offset + (uint64_t)h->records * h->record_size, CF_PAGE);
@@ -67,6 +69,7 @@ uint32_t cf_layout_format(void)
         offsetof(struct cf_group, slot),
         offsetof(struct cf_record, slot),
         offsetof(struct cf_process, intent),
+        offsetof(struct cf_waiter, word),
         CF_SLOTS,
         CF_RECORD_BITS,
         CF_GENERATION_BITS,

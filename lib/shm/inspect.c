@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ground/report.h"
+#include "shm/line.h"
 #include "shm/liveness.h"
 #include "shm/record.h"
 #include "shm/segment.h"
@@ -152,8 +153,9 @@ static struct tally *tally_of(const struct look *look, uint64_t hash)
 static uint32_t count_waiters(struct look *look)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < look->m->waiters; i++) {
-        const struct cf_waiter *w = &look->m->waiter_at[i];
+    for (uint32_t i = cf_line_next(look->m, 0); i != CF_NO_WAITER;
+         i = cf_line_next(look->m, i + 1)) {
+        const struct cf_waiter *w = cf_waiter_at(look->m, i);
         cf_owner owner = cf_load_acquire(&w->owner);
         uint64_t hash = cf_load_relaxed(&w->hash);
         if (owner == 0 || hash == 0 || owner_dead(look, owner))

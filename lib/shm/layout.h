@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CF_LAYOUT_VERSION 1u
+#define CF_LAYOUT_VERSION 2u
 #define CF_MAGIC UINT64_C(0x314b434f4c464343) /* "CCFLOCK1" */
 #define CF_LINE 64u
 #define CF_PAGE 4096u
@@ -19,6 +19,7 @@
 #define CF_LOCKS_LIMIT 6000000u
 #define CF_KEY_MAX_DEFAULT 192u
 #define CF_LOCKS_DEFAULT 16384u
+#define CF_WAITER_BITS 64u   /* waiters to a word of bits */
 #define CF_SPARES_LEAST 256u /* records beyond max_locks */
 
 #define CF_ASSERT(name, condition) _Static_assert(condition, name)
@@ -56,8 +57,8 @@ struct cf_header {
 struct cf_group {
     _Atomic uint64_t control; /* bit 0: overflow; the rest an epoch */
     _Atomic uint64_t token;   /* the last token drawn here */
-    _Atomic uint32_t wait; /* bits 0-7: armed classes; bit 8: passed on; then a sequence (futex) */
-    uint32_t reserved;
+    _Atomic uint32_t wait;    /* bits 0-7: armed classes; the rest a sequence */
+    _Atomic uint32_t called;  /* a hint: the waiter called last, its number + 1 */
     _Atomic uint64_t slot[CF_SLOTS];
 };
 
@@ -84,17 +85,24 @@ struct cf_process {
     _Atomic uint64_t registered; /* ns on the segment's clock */
     _Atomic uint64_t command[CF_COMMAND / 8];
     _Atomic uint64_t seen_alive; /* ns on the segment's clock: the kernel's last "alive" */
-    uint64_t reserved0;
+    _Atomic uint32_t bell;       /* a futex: bit 0 its attendant sleeps; the rest a sequence */
+    uint32_t reserved0;
     _Atomic uint64_t intent[CF_INTENTS]; /* held words being removed (README, R5) */
     uint64_t reserved1[4];
 };
 
-/* Somebody asleep; for whoever asks who waits, the protocol does not read it. */
+/* Somebody in line for a key (README, section 9).  Behind the waiters lie bits, one each: set
+ * while somebody is in line there, so that a look at the line passes the others by. */
 struct cf_waiter {
-    _Atomic uint64_t owner; /* cf_owner; 0 unused */
-    _Atomic uint64_t hash;
-    _Atomic uint64_t since; /* ns on the segment's clock */
-    uint64_t reserved;
+    _Atomic uint64_t owner;   /* cf_owner; 0 unused */
+    _Atomic uint64_t hash;    /* of the key */
+    _Atomic uint64_t since;   /* of its arrival, ns on the segment's clock */
+    _Atomic uint64_t thread;  /* cf_thread_make */
+    _Atomic uint64_t awaited; /* cf_owner of who goes first; 0 nobody */
+    _Atomic uint64_t until;   /* ns: it looks again by then */
+    _Atomic uint64_t turn;    /* ns: until then a call counts */
+    _Atomic uint32_t word;    /* a futex: called, turn, absent; the rest a sequence (wait.h) */
+    _Atomic uint32_t by_bell; /* 1: it is its process's bell that has to be rung */
 };
 
 CF_ASSERT("the header fits its page", sizeof(struct cf_header) <= CF_PAGE);
@@ -105,6 +113,8 @@ CF_ASSERT("a record's fixed part is a cache line", offsetof(struct cf_record, te
 CF_ASSERT("record slot", offsetof(struct cf_record, slot) == 56);
 CF_ASSERT("a process entry is two cache lines", sizeof(struct cf_process) == (size_t)2 * CF_LINE);
 CF_ASSERT("process intents", offsetof(struct cf_process, intent) == CF_LINE);
-CF_ASSERT("a waiter is half a cache line", sizeof(struct cf_waiter) == CF_LINE / 2);
+CF_ASSERT("process bell", offsetof(struct cf_process, bell) == 56);
+CF_ASSERT("a waiter is a cache line", sizeof(struct cf_waiter) == CF_LINE);
+CF_ASSERT("waiter word", offsetof(struct cf_waiter, word) == 56);
 
 #endif

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "ground/report.h"
+#include "shm/line.h"
 #include "shm/liveness.h"
 #include "shm/move.h"
-#include "shm/wait.h"
 
 #define MANY_TRIES 100000u
 
@@ -74,7 +74,7 @@ cachify_status_t cf_lease_release(struct cf_mapping *m, cachify_caller_t *caller
     cf_word w = cf_load_acquire(&lease->word);
     for (uint32_t tries = 0; tries < MANY_TRIES; tries++) {
         if (cf_record_claim(m, w) && take_out_claimed(m, spare, number, w)) {
-            cf_wake(m, hash, CF_WAKE_ONE);
+            cf_call(m, hash);
             return CACHIFY_OK;
         }
         cf_spare_settle(m, spare);
@@ -120,7 +120,7 @@ static bool extend_once(struct cf_mapping *m, cachify_caller_t *caller, cachify_
         cf_store_release(&lease->deadline, deadline);
     cf_lease_move_back(m, lease, *w);
     if (deadline < before)
-        cf_wake(m, lease->hash, CF_WAKE_ALL); /* they sleep to a deadline that is too late */
+        cf_call_sooner(m, lease->hash, deadline);
     return true;
 }
 
@@ -182,7 +182,7 @@ cachify_status_t cf_force(struct cf_mapping *m, const struct cf_key *key)
             cf_record_free(m, found.word);
         cf_intent_end(m, place);
         if (out) {
-            cf_wake(m, key->hash, CF_WAKE_ONE);
+            cf_call(m, key->hash);
             return CACHIFY_OK;
         }
     }
@@ -195,27 +195,37 @@ int64_t cf_remaining_ms(uint64_t deadline, uint64_t now)
     return ns == CACHIFY_NEVER ? ns : ns / (int64_t)CF_MS;
 }
 
-/* The entry may serve another process by now: then it is not asked for a name.  The note's
- * length is not trusted. */
-void cf_record_describe(const struct cf_mapping *m, const struct cf_record *r, uint64_t now,
-                        cachify_info_t *info)
+/* The entry may serve another process by now: then it is not asked for a name. */
+static void describe_thread(const struct cf_mapping *m, cf_owner owner, uint64_t thread,
+                            cachify_info_t *info)
 {
-    uint32_t entry = cf_owner_entry(cf_load_relaxed(&r->owner));
-    uint64_t thread = cf_load_relaxed(&r->thread);
-    uint64_t acquired = cf_load_relaxed(&r->acquired);
-    uint32_t len = cf_load_relaxed(&r->value_len);
+    uint32_t entry = cf_owner_entry(owner);
     info->pid = cf_thread_pid(thread);
     info->thread = cf_thread_tid(thread);
     memset(info->command, 0, sizeof info->command);
-    if (entry < m->processes &&
-        cf_load_relaxed(&m->process_at[entry].pid) == cf_thread_pid(thread)) {
-        const struct cf_process *p = &m->process_at[entry];
-        uint64_t words[CF_COMMAND / 8];
-        for (unsigned i = 0; i < CF_COMMAND / 8; i++)
-            words[i] = cf_load_relaxed(&p->command[i]);
-        memcpy(info->command, words, sizeof words);
-        info->command[CF_COMMAND - 1] = '\0';
-    }
+    if (entry >= m->processes || cf_load_relaxed(&m->process_at[entry].pid) != (uint64_t)info->pid)
+        return;
+    const struct cf_process *p = &m->process_at[entry];
+    uint64_t words[CF_COMMAND / 8];
+    for (unsigned i = 0; i < CF_COMMAND / 8; i++)
+        words[i] = cf_load_relaxed(&p->command[i]);
+    memcpy(info->command, words, sizeof words);
+    info->command[CF_COMMAND - 1] = '\0';
+}
+
+void cf_waiter_describe(const struct cf_mapping *m, uint32_t i, cachify_info_t *info)
+{
+    const struct cf_waiter *w = cf_waiter_at(m, i);
+    describe_thread(m, cf_load_relaxed(&w->owner), cf_load_relaxed(&w->thread), info);
+}
+
+/* The note's length is not trusted. */
+void cf_record_describe(const struct cf_mapping *m, const struct cf_record *r, uint64_t now,
+                        cachify_info_t *info)
+{
+    uint64_t acquired = cf_load_relaxed(&r->acquired);
+    uint32_t len = cf_load_relaxed(&r->value_len);
+    describe_thread(m, cf_load_relaxed(&r->owner), cf_load_relaxed(&r->thread), info);
     info->held_ms = acquired < now ? (int64_t)((now - acquired) / CF_MS) : 0;
     info->token = cf_load_relaxed(&r->token);
     info->value_len = len <= m->value_max && len <= sizeof info->value ? len : 0;

@@ -12,6 +12,7 @@ struct cf_spare {
     uint64_t slot;       /* where it lies idle (W3); 0: in hand */
     uint64_t cursor;     /* where this thread looks for the next free record */
     uint64_t hash;       /* of the key this thread asked for last */
+    uint64_t quiet;      /* ns: until then nobody in line for that key need be let go first */
 };
 
 enum cf_purpose {

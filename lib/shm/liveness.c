@@ -26,13 +26,27 @@ static enum cf_byte ask(const struct cf_mapping *m, int fd, uint32_t entry)
     return lock.l_type == F_UNLCK ? CF_BYTE_FREE : CF_BYTE_LOCKED;
 }
 
+bool cf_live_descriptor(const struct cf_mapping *m, int *fd)
+{
+    *fd = -1;
+    if (is_our_file(m, m->fd))
+        return true;
+    if (m->path != NULL)
+        *fd = open(m->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (is_our_file(m, *fd))
+        return true;
+    if (*fd >= 0)
+        close(*fd);
+    return false;
+}
+
 enum cf_byte cf_byte_ask(const struct cf_mapping *m, uint32_t entry)
 {
     int saved = errno;
     enum cf_byte answer = ask(m, m->fd, entry);
-    if (answer == CF_BYTE_UNKNOWN && m->path != NULL) {
-        int fd = open(m->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-        answer = ask(m, fd, entry);
+    int fd = -1;
+    if (answer == CF_BYTE_UNKNOWN && cf_live_descriptor(m, &fd)) {
+        answer = ask(m, fd >= 0 ? fd : m->fd, entry);
         if (fd >= 0)
             close(fd);
     }

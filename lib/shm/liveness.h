@@ -16,6 +16,10 @@
 enum cf_byte { CF_BYTE_FREE, CF_BYTE_LOCKED, CF_BYTE_UNKNOWN };
 enum cf_byte cf_byte_ask(const struct cf_mapping *m, uint32_t entry);
 
+/* Whether the mapping's descriptor serves to lock bytes (*fd is -1 then), or one was opened
+ * that does (*fd, to be closed). */
+bool cf_live_descriptor(const struct cf_mapping *m, int *fd);
+
 /* Slow half of cf_owner_dead: asks the kernel, and counts the generation on if dead. */
 bool cf_owner_ask(struct cf_mapping *m, uint32_t entry, uint64_t generation, uint64_t now);
 

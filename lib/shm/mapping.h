@@ -47,6 +47,13 @@ struct cf_mapping {
     uint64_t registered_in; /* the process serial it was made in */
     uint32_t pid;           /* this process's */
     void *live_page;        /* keeps the locked description open */
+
+    /* This process's threads: watch.c, attend.c.  Under the process lock. */
+    struct cf_watch *watches;
+    uint32_t watch_count;
+    uint64_t watches_of; /* the process serial they are threads of */
+    _Atomic uint32_t idle_watches;
+    struct cf_attendant *attendant;
 };
 
 static inline uint64_t cf_now(const struct cf_mapping *m)

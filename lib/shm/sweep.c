@@ -2,7 +2,7 @@
 
 #include "shm/lease_pool.h"
 #include "shm/liveness.h"
-#include "shm/wait.h"
+#include "shm/line.h"
 
 /* The word that names this record, and where: 0 if none does. */
 static cf_word naming_word(const struct cf_mapping *m, uint32_t r, _Atomic uint64_t **slot)
@@ -25,7 +25,7 @@ static bool take_out(struct cf_mapping *m, struct cf_record *record, _Atomic uin
     if (!cf_cas64(slot, w, 0))
         return false;
     if (cf_word_state(w) == CF_HELD)
-        cf_wake(m, hash, CF_WAKE_ALL);
+        cf_call(m, hash);
     return true;
 }
 

@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "ground/report.h"
+#include "shm/line.h"
 #include "shm/liveness.h"
 #include "shm/move.h"
 #include "shm/path.h"
-#include "shm/wait.h"
 
-CF_ASSERT("a spare fits the caller's store",
-          sizeof(struct cf_spare) <= sizeof(((cachify_caller_t *)0)->store));
+CF_ASSERT("a caller fits its store",
+          sizeof(struct cf_caller) <= sizeof(((cachify_caller_t *)0)->store));
 CF_ASSERT("a lease fits the grant's store",
           sizeof(struct cf_lease) <= sizeof(((cachify_grant_t *)0)->store));
 
@@ -172,7 +172,14 @@ static void set_origin(const struct cf_found *found, bool dead, cachify_grant_t 
 
 /* ---- Acquire ---- */
 
-enum step { DONE, AGAIN, FULL_TABLE, GIVE_UP };
+enum step { DONE, BUSY, KEPT, AGAIN, FULL_TABLE, GIVE_UP };
+
+/* Who has to be let go first where the lock is free; CF_NO_WAITER: nobody. */
+static inline uint32_t ahead_of(struct cf_mapping *m, cachify_caller_t *caller, uint64_t hash)
+{
+    return cf_line_ahead(m, hash, cf_place_waiter(cf_place_of(caller)),
+                         &cf_spare_of(caller)->quiet);
+}
 
 /* T4 with one's own idle word: the hot path of a lock that one thread takes again and
  * again.  The key's word is known to be there, so nothing is walked, and key, slot and
@@ -186,7 +193,8 @@ static inline bool retake(struct cf_mapping *m, cachify_caller_t *caller, const 
     uint32_t number = (uint32_t)spare->slot;
     struct cf_record *r = cf_record_at(m, (uint32_t)spare->record - 1);
     cf_word idle = cf_word_make(CF_IDLE, key->hash, spare->generation, (uint32_t)spare->record - 1);
-    if (cf_load_relaxed(cf_slot_at(m, number)) != idle || !cf_record_has_key(r, key))
+    if (cf_load_relaxed(cf_slot_at(m, number)) != idle || !cf_record_has_key(r, key) ||
+        ahead_of(m, caller, key->hash) != CF_NO_WAITER)
         return false;
     cf_word held = cf_word_with_state(idle, CF_HELD);
     struct terms terms = {.token = cf_load_relaxed(&r->token) + 1}; /* K2 */
@@ -319,35 +327,57 @@ static void random_pause(const cachify_caller_t *caller, uint32_t tries)
         sched_yield();
 }
 
+/* How many wait, but for the caller.  Whoever waits itself has it counted at the end only. */
+static uint32_t count_others(struct cf_mapping *m, cachify_caller_t *caller, uint64_t hash)
+{
+    bool ask = cf_place_of(caller)->entry == 0 && cf_line_armed(m, hash);
+    return ask ? cf_count_waiters(m, hash) : 0;
+}
+
 static void describe_holder(struct cf_mapping *m, cachify_caller_t *caller,
-                            const struct cf_found *found)
+                            const struct cf_found *found, uint64_t hash)
 {
     const struct cf_record *r = cf_record_at(m, cf_word_record(found->word));
     uint64_t now = cf_now_coarse(m);
     cf_record_describe(m, r, now, &caller->holder);
     caller->holder.state = CACHIFY_STATE_HELD;
     caller->holder.remaining_ms = cf_remaining_ms(found->copy.deadline, now);
+    caller->holder.waiters = count_others(m, caller, hash);
     caller->holder_is_self =
         found->copy.owner == cf_self(m) && found->copy.deadline == UINT64_MAX &&
         found->copy.thread == cf_thread_make(m->pid, caller->thread_id, caller->serial);
 }
 
+/* The lock is free, and the turn is another's. */
+static void describe_first(struct cf_mapping *m, cachify_caller_t *caller, uint32_t ahead,
+                           uint64_t hash)
+{
+    cachify_info_t *info = &caller->holder;
+    *info = (cachify_info_t){.state = CACHIFY_STATE_KEPT};
+    cf_waiter_describe(m, ahead, info);
+    info->waiters = count_others(m, caller, hash);
+    caller->holder_is_self = false;
+}
+
 static inline enum step attempt(struct cf_mapping *m, cachify_caller_t *caller,
                                 const struct cf_key *key, const cachify_request_t *request,
-                                cachify_grant_t *grant, struct walk *walk, bool *busy)
+                                cachify_grant_t *grant, struct walk *walk)
 {
     walk_path(m, key, walk);
+    if (walk->corrupt)
+        return GIVE_UP;
+    bool held = walk->found.slot != 0 && cf_word_state(walk->found.word) == CF_HELD;
+    if (held && cf_lease_live(m, &walk->found.copy))
+        return BUSY;
+    uint32_t ahead = ahead_of(m, caller, key->hash);
+    if (ahead != CF_NO_WAITER) {
+        describe_first(m, caller, ahead, key->hash);
+        return KEPT;
+    }
     if (walk->found.slot != 0) {
-        bool held = cf_word_state(walk->found.word) == CF_HELD;
-        if (held && cf_lease_live(m, &walk->found.copy)) {
-            *busy = true;
-            return DONE;
-        }
         bool dead = held && cf_owner_known_dead(m, walk->found.copy.owner);
         return take_in_place(m, caller, key, request, &walk->found, dead, grant);
     }
-    if (walk->corrupt)
-        return GIVE_UP;
     uint32_t home = cf_home(m, key->hash);
     uint32_t empty = walk->empty != 0 ? walk->empty : cf_path_make_room(m, home, walk->last);
     if (empty == 0)
@@ -376,16 +406,17 @@ static cachify_status_t acquire_slow(struct cf_mapping *m, cachify_caller_t *cal
     struct walk walk = {0};
     uint64_t until = 0;
     for (uint32_t tries = 0; tries < MANY_TRIES && !too_many(tries, &until); tries++) {
-        bool busy = false;
-        enum step step = attempt(m, caller, key, request, grant, &walk, &busy);
-        if (busy) {
-            describe_holder(m, caller, &walk.found);
+        enum step step = attempt(m, caller, key, request, grant, &walk);
+        if (step == DONE)
+            return CACHIFY_OK;
+        if (step == KEPT)
+            return CACHIFY_LOCKED;
+        if (step == BUSY) {
+            describe_holder(m, caller, &walk.found, key->hash);
             if (cf_copy_confirmed(cf_slot_at(m, walk.found.slot), walk.found.word))
                 return CACHIFY_LOCKED;
             continue; /* it changed hands meanwhile, or was extended */
         }
-        if (step == DONE)
-            return CACHIFY_OK;
         if (step == FULL_TABLE)
             return cf_report(CACHIFY_FULL, "the segment is full: %u live leases, its max_locks",
                              m->max_locks);
@@ -401,9 +432,13 @@ cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller
                                   const struct cf_key *key, const cachify_request_t *request,
                                   uint64_t now, cachify_grant_t *grant)
 {
-    if (__builtin_expect(retake(m, caller, key, request, now, grant), 1))
-        return CACHIFY_OK;
-    cachify_status_t status = acquire_slow(m, caller, key, request, grant);
-    cf_spare_settle(m, cf_spare_of(caller));
+    cachify_status_t status = CACHIFY_OK;
+    if (!__builtin_expect(retake(m, caller, key, request, now, grant), 1)) {
+        status = acquire_slow(m, caller, key, request, grant);
+        cf_spare_settle(m, cf_spare_of(caller));
+    }
+    /* Who sleeps for it was told of another deadline, if of any. */
+    if (status == CACHIFY_OK && request->exp_ms < CF_BRIEF_MS)
+        cf_call_sooner(m, key->hash, cf_load_relaxed(&cf_lease_of(grant)->deadline));
     return status;
 }

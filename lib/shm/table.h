@@ -6,6 +6,13 @@
 
 #include "shm/lease_pool.h"
 #include "shm/record.h"
+#include "shm/wait.h"
+
+/* What the client keeps of a thread, in cachify_caller_t.store. */
+struct cf_caller {
+    struct cf_spare spare;
+    struct cf_place place; /* in line, while it waits */
+};
 
 /* Where a walk found a key: its word in a slot, and a confirmed copy of its record. */
 struct cf_found {
@@ -27,10 +34,14 @@ struct cf_lease {
  * up as corrupt: *corrupt is set then. */
 struct cf_found cf_table_find(struct cf_mapping *m, const struct cf_key *key, bool *corrupt);
 
-/* Set-if-not-exists.  now: the coarse clock (cf_now_coarse).  OK with the grant filled; LOCKED with *holder; FULL; CORRUPT. */
+/* Set-if-not-exists.  now: the coarse clock (cf_now_coarse).  OK with the grant filled; LOCKED
+ * with caller->holder, also where the lock is kept for another's turn; FULL; CORRUPT. */
 cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller,
                                   const struct cf_key *key, const cachify_request_t *request,
                                   uint64_t now, cachify_grant_t *grant);
+
+/* Leases shorter than this are timed by the precise clock, and those who wait are told. */
+#define CF_BRIEF_MS 1000
 
 /* The deadline of a lease that begins now, now being the coarse clock: it is behind by up
  * to 20 ms, which a lease of a second can bear (it ends early by that, for holder and
@@ -39,7 +50,7 @@ static inline uint64_t cf_deadline(const struct cf_mapping *m, uint64_t now, int
 {
     if (exp_ms == CACHIFY_NEVER)
         return UINT64_MAX;
-    return (exp_ms >= 1000 ? now : cf_now(m)) + (uint64_t)exp_ms * CF_MS;
+    return (exp_ms >= CF_BRIEF_MS ? now : cf_now(m)) + (uint64_t)exp_ms * CF_MS;
 }
 
 /* Whether the lease in a confirmed copy lives: not expired, owner not proved dead.  Asks
@@ -48,7 +59,12 @@ bool cf_lease_live(struct cf_mapping *m, const struct cf_copy *copy);
 
 static inline struct cf_spare *cf_spare_of(cachify_caller_t *caller)
 {
-    return (struct cf_spare *)caller->store;
+    return &((struct cf_caller *)caller->store)->spare;
+}
+
+static inline struct cf_place *cf_place_of(cachify_caller_t *caller)
+{
+    return &((struct cf_caller *)caller->store)->place;
 }
 
 static inline struct cf_lease *cf_lease_of(cachify_grant_t *grant)

@@ -1,98 +1,140 @@
 #include "shm/wait.h"
 
-#include <limits.h>
-
-#include "shm/liveness.h"
+#include "shm/line.h"
 #include "shm/segment.h"
+#include "shm/table.h"
 
-#define PASSED 0x100u
-#define SEQUENCE 0x200u
+/* ---- Whom to await ---- */
 
-static _Atomic uint32_t *wait_word(const struct cf_mapping *m, uint64_t hash)
+/* The place awaits this owner, from now on if it is another than before; with a watch once
+ * that takes long.  When to look again for the sake of that. */
+static uint64_t await(struct cf_mapping *m, struct cf_place *place, cf_owner owner, uint64_t now)
 {
-    return &m->group_at[cf_home(m, hash)].wait;
-}
-
-void cf_wake_slow(struct cf_mapping *m, uint64_t hash, enum cf_wake_mode mode)
-{
-    _Atomic uint32_t *word = wait_word(m, hash);
-    uint32_t class = cf_wait_class(hash);
-    uint32_t value = cf_add_seq(word, SEQUENCE) + SEQUENCE;
-    if (cf_futex_wake(word, mode == CF_WAKE_ALL ? INT_MAX : 1, class) == 0)
-        cf_cas32(word, value, value & ~class);
-}
-
-uint32_t cf_wait_arm(struct cf_mapping *m, uint64_t hash)
-{
-    _Atomic uint32_t *word = wait_word(m, hash);
-    uint32_t old = cf_load_relaxed(word);
-    uint32_t armed;
-    do {
-        armed = ((old + SEQUENCE) & ~PASSED) | cf_wait_class(hash);
-    } while (!cf_try32(word, &old, armed));
-    return armed;
-}
-
-/* A place in the list of waiters, for those who ask; NULL if there is none free near the
- * key's own, which costs nothing but that this one is not listed. */
-static struct cf_waiter *enlist(struct cf_mapping *m, uint64_t hash)
-{
-    for (uint32_t i = 0; i < 64; i++) {
-        struct cf_waiter *w = &m->waiter_at[(hash + i) % m->waiters];
-        cf_owner owner = cf_load_relaxed(&w->owner);
-        if ((owner == 0 || cf_owner_known_dead(m, owner)) &&
-            cf_cas64(&w->owner, owner, cf_self(m))) {
-            cf_store_relaxed(&w->since, cf_now_coarse(m));
-            cf_store_relaxed(&w->hash, hash);
-            return w;
-        }
+    struct cf_waiter *w = cf_waiter_at(m, cf_place_waiter(place));
+    if (place->awaited != owner) {
+        cf_watch_end(m, place->watch);
+        place->watch = NULL;
+        place->awaited = owner;
+        place->awaited_since = now;
+        cf_store_relaxed(&w->awaited, owner);
     }
-    return NULL;
+    if (owner == cf_self(m) || place->watch != NULL)
+        return UINT64_MAX;
+    if (now - place->awaited_since < CF_UNWATCHED_NS)
+        return place->awaited_since + CF_UNWATCHED_NS;
+    place->watch = cf_watch_begin(m, owner);
+    return UINT64_MAX;
 }
 
-bool cf_wait_sleep(struct cf_mapping *m, uint64_t hash, uint32_t armed, uint64_t ns)
+/* Who is before the place in line.  Not looked for as long as it is who it was. */
+static bool find_before(struct cf_mapping *m, struct cf_place *place, cf_owner *owner)
 {
-    struct cf_waiter *w = enlist(m, hash);
-    bool woken = cf_futex_wait(wait_word(m, hash), armed, cf_wait_class(hash), ns);
-    if (!woken && cf_segment_gone(m, cf_now_coarse(m)) && cf_load_relaxed(&m->cut_short))
-        return false;
-    if (w != NULL) {
-        cf_store_relaxed(&w->hash, 0);
-        cf_store_release(&w->owner, 0);
+    uint32_t own = cf_place_waiter(place);
+    if (place->before != 0 &&
+        cf_line_still_before(m, own, (uint32_t)place->before - 1, place->awaited)) {
+        *owner = place->awaited;
+        return true;
     }
-    return woken;
+    uint32_t before = cf_line_before(m, own, owner);
+    place->before = (uint64_t)before + 1;
+    if (before == CF_NO_WAITER)
+        place->before = 0;
+    return before != CF_NO_WAITER;
 }
 
-void cf_wait_pass_on(struct cf_mapping *m, uint64_t hash)
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
-    _Atomic uint32_t *word = wait_word(m, hash);
-    uint32_t old = cf_load_relaxed(word);
-    do {
-        if ((old & PASSED) != 0)
-            return;
-    } while (!cf_try32(word, &old, (old + SEQUENCE) | PASSED));
-    cf_futex_wake(word, INT_MAX, cf_wait_class(hash));
+    return a < b ? a : b;
 }
 
-uint32_t cf_count_waiters(struct cf_mapping *m, uint64_t hash)
+/* The first awaits the holder, and is up when the lease ends.  Everybody else awaits who is
+ * before him, and is up a turn after that one should be: he may be stopped. */
+static uint64_t await_holder(struct cf_mapping *m, struct cf_place *place,
+                             const struct cf_copy *lease, uint64_t now)
 {
-    uint32_t count = 0;
+    cf_owner owner;
+    uint64_t until = lease->deadline;
+    if (find_before(m, place, &owner)) {
+        uint64_t its = cf_load_relaxed(&cf_waiter_at(m, (uint32_t)place->before - 1)->until);
+        until = its > now && its < UINT64_MAX / 2 ? its + CF_TURN_NS + CF_MS : UINT64_MAX;
+    } else {
+        owner = lease->owner;
+    }
+    return earlier(until, await(m, place, owner, now));
+}
+
+/* The lock is free, and kept for another for as long as his turn lasts. */
+static uint64_t await_turn(struct cf_mapping *m, struct cf_place *place, uint32_t ahead,
+                           uint64_t now)
+{
+    const struct cf_waiter *w = cf_waiter_at(m, ahead);
+    uint64_t turn = cf_load_relaxed(&w->turn);
+    cf_owner owner = cf_load_relaxed(&w->owner);
+    place->before = (uint64_t)ahead + 1;
+    await(m, place, owner != 0 ? owner : cf_self(m), now);
+    return earlier(turn > now ? turn : now, now + CF_TURN_NS);
+}
+
+/* ---- A place ---- */
+
+bool cf_place_enter(struct cf_mapping *m, struct cf_place *place, const struct cf_key *key,
+                    uint64_t thread, bool by_bell)
+{
+    uint32_t entry = cf_line_enter(m, key->hash, thread, by_bell);
+    *place = (struct cf_place){.entry = (uint64_t)entry + 1};
+    if (entry == CF_NO_WAITER)
+        place->entry = 0;
+    return entry != CF_NO_WAITER;
+}
+
+struct cf_rest cf_place_arm(struct cf_mapping *m, struct cf_place *place, const struct cf_key *key,
+                            uint64_t limit)
+{
+    uint32_t own = cf_place_waiter(place);
+    struct cf_rest rest = {.armed = cf_line_arm(m, own, key->hash)};
+    bool unsure;
+    struct cf_found found = cf_table_find(m, key, &unsure);
     uint64_t now = cf_now(m);
-    for (uint32_t i = 0; i < m->waiters; i++) {
-        struct cf_waiter *w = &m->waiter_at[i];
-        cf_owner owner = cf_load_acquire(&w->owner);
-        count += owner != 0 && cf_load_relaxed(&w->hash) == hash && !cf_owner_dead(m, owner, now);
+    if (found.slot != 0 && cf_word_state(found.word) == CF_HELD && cf_lease_live(m, &found.copy)) {
+        rest.until = earlier(limit, await_holder(m, place, &found.copy, now));
+    } else {
+        uint64_t quiet = 0;
+        uint32_t ahead = cf_line_ahead(m, key->hash, own, &quiet);
+        rest.try_now = ahead == CF_NO_WAITER;
+        if (!rest.try_now)
+            rest.until = earlier(limit, await_turn(m, place, ahead, now));
     }
-    return count;
+    cf_store_relaxed(&cf_waiter_at(m, own)->until, rest.until);
+    return rest;
 }
 
-void cf_sweep_waiters(struct cf_mapping *m)
+void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash, bool got)
 {
-    uint64_t now = cf_now(m);
-    for (uint32_t i = 0; i < m->waiters; i++) {
-        struct cf_waiter *w = &m->waiter_at[i];
-        cf_owner owner = cf_load_acquire(&w->owner);
-        if (owner != 0 && cf_owner_dead(m, owner, now))
-            cf_cas64(&w->owner, owner, 0);
+    if (place->entry == 0)
+        return;
+    uint32_t own = cf_place_waiter(place);
+    uint64_t since = cf_load_relaxed(&cf_waiter_at(m, own)->since);
+    cf_line_leave(m, own);
+    if (!got)
+        cf_line_call_behind(m, hash, since, own);
+    cf_watch_end(m, place->watch);
+    *place = (struct cf_place){0};
+}
+
+/* ---- A thread's sleep ---- */
+
+void cf_wait(struct cf_mapping *m, struct cf_place *place, const struct cf_key *key,
+             uint64_t thread, uint64_t ns)
+{
+    uint64_t limit = cf_now(m) + ns;
+    if (place->entry == 0 && !cf_place_enter(m, place, key, thread, false)) {
+        cf_nanosleep(ns); /* nobody can call it: it looks again after the poll interval */
+        return;
     }
+    struct cf_rest rest = cf_place_arm(m, place, key, limit);
+    uint64_t now = cf_now(m);
+    if (rest.try_now || rest.until <= now)
+        return;
+    struct cf_waiter *w = cf_waiter_at(m, cf_place_waiter(place));
+    cf_futex_wait(&w->word, rest.armed, rest.until - now);
 }

@@ -1,56 +1,49 @@
-/* Sleeping until a key may have come free.
- *
- * The group's wait word, a futex:
- *
- *   31                    9 8        7              0
- *   +----------------------+--------+----------------+
- *   | sequence             | passed | armed classes  |
- *   +----------------------+--------+----------------+
- *
- * A waiter arms (sets its class, counts the sequence on), looks at the lock again, and
- * sleeps on the value it armed.  A releaser takes its word out, then reads the wait word
- * (E7): one of the two sees the other.  The class is three bits of the hash, so keys of
- * one group seldom wake each other.  A wake that found nobody clears the class by CAS;
- * who arms in between has changed the sequence, so the CAS fails.
- * Every sleep is bounded by its caller, for a waker may be killed before it wakes, and a
- * woken one before it takes the lock.
- */
+/* A place in line: what a waiter goes through between arrival and end, be it a thread that
+ * sleeps or an acquisition that an event loop waits for.  README.md, section 9. */
 #ifndef CF_SHM_WAIT_H
 #define CF_SHM_WAIT_H
 
-#include "shm/mapping.h"
+#include "shm/record.h"
+#include "shm/watch.h"
 
-enum cf_wake_mode { CF_WAKE_ONE, CF_WAKE_ALL };
+/* In the memory of whoever waits.  All zero: not in line. */
+struct cf_place {
+    uint64_t entry;         /* its waiter's number + 1; 0: not in line */
+    uint64_t before;        /* of the waiter before it, + 1; 0: it was the first */
+    cf_owner awaited;       /* whose death matters: who is before it, or holds the lock */
+    uint64_t awaited_since; /* ns on the segment's clock */
+    struct cf_watch *watch; /* that tells of it; NULL: none yet */
+};
 
-void cf_wake_slow(struct cf_mapping *m, uint64_t hash, enum cf_wake_mode mode);
+/* So long an owner is awaited without a watch: most waits are over by then. */
+#define CF_UNWATCHED_NS (10 * CF_MS)
 
-static inline uint32_t cf_wait_class(uint64_t hash)
+static inline uint32_t cf_place_waiter(const struct cf_place *place)
 {
-    return 1u << (hash >> CF_TAG_BITS & 7);
+    return (uint32_t)place->entry - 1; /* CF_NO_WAITER if it is not in line */
 }
 
-/* After the key's word was taken out.  No system call when nobody waits. */
-static inline void cf_wake(struct cf_mapping *m, uint64_t hash, enum cf_wake_mode mode)
-{
-    uint32_t word = cf_load_seq(&m->group_at[cf_home(m, hash)].wait);
-    if (__builtin_expect((word & cf_wait_class(hash)) != 0, 0))
-        cf_wake_slow(m, hash, mode);
-}
+/* What to do when the place is armed. */
+struct cf_rest {
+    bool try_now;   /* the lock may be had: nothing to sleep for */
+    uint32_t armed; /* else: sleep while the waiter's word is this, */
+    uint64_t until; /* and at most until then, ns on the segment's clock */
+};
 
-/* Arm; the value to sleep on. */
-uint32_t cf_wait_arm(struct cf_mapping *m, uint64_t hash);
+/* Arm the place, then look at the lock again.  limit: look again by then, whatever comes. */
+struct cf_rest cf_place_arm(struct cf_mapping *m, struct cf_place *place, const struct cf_key *key,
+                            uint64_t limit);
 
-/* Sleep on the armed value for at most ns.  True if a releaser woke it. */
-bool cf_wait_sleep(struct cf_mapping *m, uint64_t hash, uint32_t armed, uint64_t ns);
+/* Arrive.  False: no place is free in the segment. */
+bool cf_place_enter(struct cf_mapping *m, struct cf_place *place, const struct cf_key *key,
+                    uint64_t thread, bool by_bell);
 
-/* Woken, but not for this key: another key of the class came free, so wake its waiters
- * too.  Those woken so do not pass it on again. */
-void cf_wait_pass_on(struct cf_mapping *m, uint64_t hash);
+/* The wait is over.  Who leaves without the lock calls whoever is behind. */
+void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash, bool got);
 
-/* How many sleep for keys of this hash. */
-uint32_t cf_count_waiters(struct cf_mapping *m, uint64_t hash);
-
-/* Strike the dead off the list. */
-void cf_sweep_waiters(struct cf_mapping *m);
+/* Sleep once: until called, or for ns at most; no longer than the lease in the way lasts.
+ * Enters the line if it is not in it. */
+void cf_wait(struct cf_mapping *m, struct cf_place *place, const struct cf_key *key,
+             uint64_t thread, uint64_t ns);
 
 #endif

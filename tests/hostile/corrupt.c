@@ -14,7 +14,7 @@
 #include "hostile.h"
 #include "shm/record.h"
 #include "shm/view.h"
-#include "shm/wait.h"
+#include "shm/line.h"
 
 #define OWN 3u /* leases that the victim has in every round */
 #define CALLS_A_ROUND 12u
@@ -126,21 +126,19 @@ struct victim {
 };
 
 /* Waiters that no process is, and removals under way: what would be there only for moments. */
-static void add_traces(const struct cf_mapping *m)
+static void add_traces(struct cf_mapping *m)
 {
     uint64_t hash = cf_hash("own-0", 5, m->hash_seed);
     struct cf_record *dead = NULL;
     for (uint32_t r = 0; r < m->records; r++)
         if (cf_state_is_taken(cf_load_relaxed(&cf_record_at(m, r)->state)))
             dead = cf_record_at(m, r);
-    cf_wait_arm((struct cf_mapping *)m, hash);
-    cf_store_relaxed(&m->waiter_at[hash % m->waiters].owner, cf_self(m));
-    cf_store_relaxed(&m->waiter_at[hash % m->waiters].hash, hash);
+    cf_line_arm(m, cf_line_enter(m, hash, 0, false), hash);
+    cf_line_arm(m, cf_line_enter(m, hash, 0, true), hash);
     if (dead == NULL)
         return;
-    struct cf_waiter *w = &m->waiter_at[(hash + 1) % m->waiters];
-    cf_store_relaxed(&w->owner, cf_load_relaxed(&dead->owner));
-    cf_store_relaxed(&w->hash, hash);
+    uint32_t i = cf_line_enter(m, hash, 0, false);
+    cf_store_relaxed(&cf_waiter_at(m, i)->owner, cf_load_relaxed(&dead->owner));
     uint32_t slot = cf_load_relaxed(&dead->slot);
     cf_store_relaxed(&m->process_at[cf_owner_entry(cf_self(m))].intent[1],
                      cf_load_relaxed(cf_slot_at(m, slot)));

@@ -3,16 +3,16 @@
 
 #include "world.h"
 
-bool __wrap_cf_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t mask, uint64_t ns);
-int __wrap_cf_futex_wake(_Atomic uint32_t *word, int count, uint32_t mask);
+bool __wrap_cf_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t ns);
+int __wrap_cf_futex_wake(_Atomic uint32_t *word, int count);
 
-bool __wrap_cf_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t mask, uint64_t ns)
+bool __wrap_cf_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t ns)
 {
     int me = scheduler_actor();
-    (void)mask, (void)ns;
+    (void)ns;
     if (me < 0 || cf_load_seq(word) != expected)
         return false;
-    world.asleep[me] = true;
+    world.asleep[me] = word;
     world.awake[me] = false;
     while (!world.awake[me])
         if (!scheduler_block()) {
@@ -20,16 +20,15 @@ bool __wrap_cf_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t ma
             wrong("%c sleeps and nobody will wake it", "AB"[me]);
             break;
         }
-    world.asleep[me] = false;
+    world.asleep[me] = NULL;
     return true;
 }
 
-int __wrap_cf_futex_wake(_Atomic uint32_t *word, int count, uint32_t mask)
+int __wrap_cf_futex_wake(_Atomic uint32_t *word, int count)
 {
     int woken = 0;
-    (void)word, (void)mask;
     for (unsigned w = A; w <= B && woken < count; w++)
-        if (world.asleep[w] && !world.awake[w]) {
+        if (world.asleep[w] == word && !world.awake[w]) {
             world.awake[w] = true;
             woken++;
         }

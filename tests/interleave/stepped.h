@@ -45,6 +45,8 @@ void cf_step_pause(const char *where);
 #undef cf_store_release
 #undef cf_add_seq
 #undef cf_add_relaxed
+#undef cf_or_seq
+#undef cf_and_seq
 #undef cf_exchange_seq
 #define cf_load_relaxed(p) STEP_READ(p, memory_order_relaxed)
 #define cf_load_acquire(p) STEP_READ(p, memory_order_acquire)
@@ -56,6 +58,8 @@ void cf_step_pause(const char *where);
 #define cf_add_seq(p, v) STEP_WRITE(STEP_ADD, atomic_fetch_add_explicit, p, v, memory_order_seq_cst)
 #define cf_add_relaxed(p, v)                                                                       \
     STEP_WRITE(STEP_ADD, atomic_fetch_add_explicit, p, v, memory_order_relaxed)
+#define cf_or_seq(p, v) STEP_WRITE(STEP_ADD, atomic_fetch_or_explicit, p, v, memory_order_seq_cst)
+#define cf_and_seq(p, v) STEP_WRITE(STEP_ADD, atomic_fetch_and_explicit, p, v, memory_order_seq_cst)
 #define cf_exchange_seq(p, v)                                                                      \
     STEP_WRITE(STEP_STORE, atomic_exchange_explicit, p, v, memory_order_seq_cst)
 

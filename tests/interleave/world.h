@@ -38,7 +38,7 @@ struct world {
     unsigned forced_by[WHO][KEYS]; /* when this one's call began */
     uint64_t granted[WHO][KEYS];   /* the token that the words say it got last */
     bool awake[WHO];
-    bool asleep[WHO];
+    _Atomic uint32_t *asleep[WHO]; /* on which word; NULL: up */
     uint64_t last_token[KEYS];
     /* Whether the key was held, or free, at some moment since this one's call began. */
     bool seen_held[WHO][KEYS], seen_free[WHO][KEYS];

@@ -1,0 +1,127 @@
+/* The line: who waits for a key, in order of arrival, and calling the first of them.
+ * Section 9 of README.md; L1 to L3 are its states.
+ *
+ * The group's wait word says whether anybody need be called:
+ *
+ *   31                             8 7              0
+ *   +-------------------------------+----------------+
+ *   | sequence                      | armed classes  |
+ *   +-------------------------------+----------------+
+ *
+ * A waiter has an entry from its arrival to its end, however often it sleeps, with a word:
+ *
+ *   31                                        2 1      0
+ *   +------------------------------------------+--------+--------+
+ *   | sequence                                 | absent | called |
+ *   +------------------------------------------+--------+--------+
+ *
+ *   L1 armed    neither   asleep, or about to be, or up again by itself
+ *   L2 called   called    on its way to the lock, for CF_TURN_NS; if it is patient, the lock
+ *                         is kept for it as long
+ *   L3 absent   both      called, but it was not asleep: stopped, dead, or up already
+ */
+#ifndef CF_SHM_LINE_H
+#define CF_SHM_LINE_H
+
+#include "shm/mapping.h"
+
+#define CF_WORD_CALLED 1u
+#define CF_WORD_ABSENT 2u
+#define CF_WORD_FLAGS 3u
+#define CF_WORD_SEQUENCE 4u
+#define CF_WAIT_SEQUENCE 0x100u
+#define CF_BELL_ASLEEP 1u
+#define CF_BELL_SEQUENCE 2u
+
+#define CF_PATIENCE_NS CF_MS   /* who has waited so long is served before who came later */
+#define CF_TURN_NS (2 * CF_MS) /* how long a call counts, and a turn is kept */
+#define CF_NO_WAITER UINT32_MAX
+
+/* Three bits of the hash, so that the keys of a group are seldom armed by each other. */
+static inline uint32_t cf_wait_class(uint64_t hash)
+{
+    return 1u << (hash >> CF_TAG_BITS & 7);
+}
+
+static inline _Atomic uint32_t *cf_wait_word(const struct cf_mapping *m, uint64_t hash)
+{
+    return &m->group_at[cf_home(m, hash)].wait;
+}
+
+static inline struct cf_waiter *cf_waiter_at(const struct cf_mapping *m, uint32_t i)
+{
+    return &m->waiter_at[i];
+}
+
+/* ---- Waiters ---- */
+
+/* Arrive: an entry, not armed yet.  CF_NO_WAITER: all are in use.  thread: cf_thread_make. */
+uint32_t cf_line_enter(struct cf_mapping *m, uint64_t hash, uint64_t thread, bool by_bell);
+
+/* Leave it. */
+void cf_line_leave(struct cf_mapping *m, uint32_t i);
+
+/* L1, and the class armed (E7).  What the word is now: sleep on that, after another look. */
+uint32_t cf_line_arm(struct cf_mapping *m, uint32_t i, uint64_t hash);
+
+/* The waiter that is before i, and who it is; CF_NO_WAITER: i is the first.  Absent ones and
+ * those of the dead do not count. */
+uint32_t cf_line_before(struct cf_mapping *m, uint32_t i, cf_owner *owner);
+
+/* Whether before, as cf_line_before found it, is still there. */
+bool cf_line_still_before(const struct cf_mapping *m, uint32_t i, uint32_t before, cf_owner owner);
+
+/* ---- Callers ---- */
+
+void cf_call_slow(struct cf_mapping *m, uint64_t hash);
+void cf_call_sooner_slow(struct cf_mapping *m, uint64_t hash, uint64_t deadline);
+uint32_t cf_line_ahead_slow(struct cf_mapping *m, uint64_t hash, uint32_t own, uint64_t *quiet);
+
+/* Whether somebody may be asleep for the key, or have the turn.  seq_cst: E7. */
+static inline bool cf_line_armed(const struct cf_mapping *m, uint64_t hash)
+{
+    return __builtin_expect((cf_load_seq(cf_wait_word(m, hash)) & cf_wait_class(hash)) != 0, 0);
+}
+
+/* After the key's word was taken out, or its holder proved dead: call the first of the line,
+ * unless somebody is on the way already.  No system call when nobody waits. */
+static inline void cf_call(struct cf_mapping *m, uint64_t hash)
+{
+    if (cf_line_armed(m, hash))
+        cf_call_slow(m, hash);
+}
+
+/* The lease now ends at deadline, earlier than they may have been told who sleep for it. */
+static inline void cf_call_sooner(struct cf_mapping *m, uint64_t hash, uint64_t deadline)
+{
+    if (cf_line_armed(m, hash))
+        cf_call_sooner_slow(m, hash, deadline);
+}
+
+/* Before a free lock is taken by waiter own (CF_NO_WAITER: by nobody in line): who has to be
+ * let go first, being called where need be; CF_NO_WAITER: nobody.  *quiet: no need to ask
+ * again for this key before then (ns). */
+static inline uint32_t cf_line_ahead(struct cf_mapping *m, uint64_t hash, uint32_t own,
+                                     uint64_t *quiet)
+{
+    return cf_line_armed(m, hash) ? cf_line_ahead_slow(m, hash, own, quiet) : CF_NO_WAITER;
+}
+
+/* Call whoever is the next behind a waiter that has left: it has to look who is before it now. */
+void cf_line_call_behind(struct cf_mapping *m, uint64_t hash, uint64_t since, uint32_t i);
+
+/* Call all waiters of process self that await this owner. */
+void cf_line_nudge_awaiting(struct cf_mapping *m, cf_owner self, cf_owner awaited);
+
+/* ---- For who asks ---- */
+
+/* How many wait for keys of this hash. */
+uint32_t cf_count_waiters(struct cf_mapping *m, uint64_t hash);
+
+/* Entries of the dead are used again. */
+void cf_sweep_waiters(struct cf_mapping *m);
+
+/* The next waiter from *i on, CF_NO_WAITER past the last. */
+uint32_t cf_line_next(const struct cf_mapping *m, uint32_t i);
+
+#endif

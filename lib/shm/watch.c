@@ -1,0 +1,182 @@
+#include "shm/watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "ground/fork.h"
+#include "ground/thread.h"
+#include "shm/line.h"
+#include "shm/liveness.h"
+
+/* In a list of the mapping's, under the process lock. */
+struct cf_watch {
+    struct cf_watch *next;
+    struct cf_mapping *m;
+    cf_owner owner;
+    uint32_t users;
+    _Atomic bool over; /* the owner is dead, or cannot be watched */
+    int fd;            /* of its own, -1: the mapping's serves */
+    pthread_t thread;
+};
+
+/* ---- The thread ---- */
+
+static struct flock byte_of(cf_owner owner, short type)
+{
+    return (struct flock){.l_type = type,
+                          .l_whence = SEEK_SET,
+                          .l_start = (off_t)(CF_LIVE_BYTES + cf_owner_entry(owner)),
+                          .l_len = 1};
+}
+
+static int watched_through(const struct cf_watch *watch)
+{
+    return watch->fd >= 0 ? watch->fd : watch->m->fd;
+}
+
+/* Also when the thread is ended just as it was given the lock. */
+static void unlock_byte(void *context)
+{
+    const struct cf_watch *watch = context;
+    struct flock lock = byte_of(watch->owner, F_UNLCK);
+    fcntl(watched_through(watch), F_OFD_SETLK, &lock);
+}
+
+/* Nothing else can end this sleep but the thread's own end: signals are blocked. */
+static bool sleep_until_free(struct cf_watch *watch)
+{
+    struct flock lock = byte_of(watch->owner, F_RDLCK);
+    int old, result;
+    pthread_cleanup_push(unlock_byte, watch);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
+    do {
+        result = fcntl(watched_through(watch), F_OFD_SETLKW, &lock);
+    } while (result != 0 && errno == EINTR);
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &old);
+    pthread_cleanup_pop(1);
+    return result == 0;
+}
+
+/* The lock is but a hint, for the descriptor may mean another file by now: what is asked then
+ * is proof.  If the byte is another process's already, that one has said so. */
+static void *watch_owner(void *context)
+{
+    struct cf_watch *watch = context;
+    struct cf_mapping *m = watch->m;
+    uint32_t entry = cf_owner_entry(watch->owner);
+    uint64_t generation = cf_owner_generation(watch->owner);
+    int old;
+    bool free = cf_owner_known_dead(m, watch->owner) || sleep_until_free(watch);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    if (free) {
+        cf_owner_ask(m, entry, generation, 0);
+        cf_line_nudge_awaiting(m, cf_self(m), watch->owner);
+    }
+    cf_store_release(&watch->over, true);
+    return NULL;
+}
+
+/* ---- Its beginning and its end ---- */
+
+/* A child's copies of what was its parent's: those threads are not here. */
+static void forget_parent(struct cf_mapping *m)
+{
+    if (m->watches_of == cf_process_serial())
+        return;
+    while (m->watches != NULL) {
+        struct cf_watch *watch = m->watches;
+        m->watches = watch->next;
+        free(watch);
+    }
+    m->watches_of = cf_process_serial();
+    m->watch_count = 0;
+    cf_store_relaxed(&m->idle_watches, 0);
+}
+
+static struct cf_watch *start(struct cf_mapping *m, cf_owner owner)
+{
+    struct cf_watch *watch = m->watch_count < CF_WATCHES ? calloc(1, sizeof *watch) : NULL;
+    if (watch == NULL)
+        return NULL;
+    *watch = (struct cf_watch){.m = m, .owner = owner, .users = 1, .fd = -1};
+    if (!cf_live_descriptor(m, &watch->fd) ||
+        !cf_thread_start(&watch->thread, watch_owner, watch, "cachify-watch")) {
+        if (watch->fd >= 0)
+            close(watch->fd);
+        free(watch);
+        return NULL;
+    }
+    watch->next = m->watches;
+    m->watches = watch;
+    m->watch_count++;
+    return watch;
+}
+
+struct cf_watch *cf_watch_begin(struct cf_mapping *m, cf_owner owner)
+{
+    if (cf_owner_entry(owner) >= m->processes)
+        return NULL;
+    cf_process_serial(); /* before the lock, which it may take */
+    cf_process_lock();
+    forget_parent(m);
+    struct cf_watch *watch = m->watches;
+    while (watch != NULL && (watch->owner != owner || cf_load_acquire(&watch->over)))
+        watch = watch->next;
+    if (watch == NULL)
+        watch = start(m, owner);
+    else if (watch->users++ == 0)
+        cf_add_relaxed(&m->idle_watches, (uint32_t)-1);
+    cf_process_unlock();
+    return watch;
+}
+
+void cf_watch_end(struct cf_mapping *m, struct cf_watch *watch)
+{
+    if (watch == NULL)
+        return;
+    cf_process_lock();
+    if (--watch->users == 0)
+        cf_add_relaxed(&m->idle_watches, 1);
+    cf_process_unlock();
+}
+
+/* Taken off the list first: joining is done without the lock. */
+static struct cf_watch *take_idle(struct cf_mapping *m)
+{
+    struct cf_watch *idle = NULL;
+    cf_process_lock();
+    forget_parent(m);
+    for (struct cf_watch **at = &m->watches; *at != NULL;) {
+        struct cf_watch *watch = *at;
+        if (watch->users != 0) {
+            at = &watch->next;
+            continue;
+        }
+        *at = watch->next;
+        watch->next = idle;
+        idle = watch;
+        m->watch_count--;
+        cf_add_relaxed(&m->idle_watches, (uint32_t)-1);
+    }
+    cf_process_unlock();
+    return idle;
+}
+
+void cf_watch_reap_slow(struct cf_mapping *m)
+{
+    int saved = errno;
+    cf_process_serial();
+    struct cf_watch *idle = take_idle(m);
+    while (idle != NULL) {
+        struct cf_watch *watch = idle;
+        idle = watch->next;
+        pthread_cancel(watch->thread);
+        pthread_join(watch->thread, NULL);
+        if (watch->fd >= 0)
+            close(watch->fd);
+        free(watch);
+    }
+    errno = saved;
+}
