@@ -2,36 +2,55 @@
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define MAX_ROUNDS 101
+
+/* One key's lock, as the cases of waiting use it. */
+struct lock {
+    void (*take)(void); /* sleeps while another has it */
+    void (*give)(void);
+    void (*hold)(void); /* take, and keep until death */
+};
 
 /* One way to do one thing: a case's name, a subject's, and what measures it once. */
 struct subject {
     const char *bench_case;
     const char *name;
-    double (*run)(long n); /* ns an operation, of n operations (contended: in n ms) */
+    const char *unit;      /* of a sample; NULL: ns an operation */
+    double (*run)(long n); /* n operations; or, for what takes several to do, this: */
+    double (*among)(struct subject *s, long n); /* n times, or for n ms */
+    const struct lock *lock;
+    unsigned people;
     long n;
     double sample[MAX_ROUNDS];
     int samples;
+    double beside; /* the other figure of a run that has two */
 };
 
-/* A figure to reach: subject a's time over subject b's at most so much. */
+/* A figure to reach: subject a's over subject b's, or without b its own.  Without a limit it is
+ * only shown. */
 struct bar {
     const char *bench_case;
     const char *name;
     const char *to_case;
     const char *to;
     double at_most;
+    double at_least;
 };
 
 extern struct subject subjects[];
 extern const unsigned subject_count;
 
 uint64_t now_ns(void);
+const struct subject *find(const char *bench_case, const char *name);
+double median_of(double *samples, long n); /* which it sorts */
 
-/* Make and remove what the subjects work on.  False with a message on failure. */
+/* Make and remove what the subjects work on.  False with a message on failure; remove may be
+ * called by a signal handler. */
 bool subjects_open(void);
 void subjects_close(void);
 
@@ -40,16 +59,26 @@ bool peers_open(void);
 void peers_close(void);
 double robust_pair(long n);
 double flock_pair(long n);
-double robust_contended(long n);
-double flock_contended(long n);
-double robust_handoff(long n);
-double flock_handoff(long n);
+extern const struct lock robust_lock;
+extern const struct lock flock_lock;
 
-/* Run step in each of two processes for so many ms; ns an operation over both. */
-double in_two_processes(void (*step)(void), long ms);
+/* Other processes, in processes.c.  A child that outlives its work ends with this process. */
+pid_t child_start(void (*work)(void *with), void *with);
+void child_join(pid_t child);
+void child_kill(pid_t child); /* still to be reaped */
+void child_reap(pid_t child);
+void clean_up_when_told_to_end(void);
+_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A sleeper in another process takes what this one gives: ns from the release to the
- * sleeper's return, the median of n times. */
-double hand_over(void (*take)(void), void (*give)(void), long n);
+void *shared_make(size_t bytes); /* zeroed, with the children to come */
+void shared_end(void *shared, size_t bytes);
+
+/* Wait until *word is value; until a thread of a child has slept for so many ms. */
+void await(const _Atomic int *word, int value);
+void await_asleep(pid_t process, pid_t thread, unsigned ms);
+
+/* Cases: in waiting.c and race.c. */
+double handoff(struct subject *s, long n);
+double contended(struct subject *s, long n);
 
 #endif

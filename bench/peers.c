@@ -5,11 +5,9 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static pthread_mutex_t *mutex;
@@ -18,7 +16,8 @@ static int flock_fd = -1;
 
 static void mutex_take(void)
 {
-    pthread_mutex_lock(mutex);
+    if (pthread_mutex_lock(mutex) == EOWNERDEAD)
+        pthread_mutex_consistent(mutex);
 }
 
 static void mutex_give(void)
@@ -48,6 +47,9 @@ static void flock_give(void)
 {
     flock(flock_fd, LOCK_UN);
 }
+
+const struct lock robust_lock = {.take = mutex_take, .give = mutex_give, .hold = mutex_take};
+const struct lock flock_lock = {.take = flock_take, .give = flock_give, .hold = flock_take};
 
 bool peers_open(void)
 {
@@ -93,36 +95,4 @@ double flock_pair(long n)
         flock(flock_fd, LOCK_UN);
     }
     return (double)(now_ns() - begin) / (double)n;
-}
-
-static void mutex_step(void)
-{
-    mutex_take();
-    mutex_give();
-}
-
-static void flock_step(void)
-{
-    flock_take();
-    flock_give();
-}
-
-double robust_contended(long n)
-{
-    return in_two_processes(mutex_step, n);
-}
-
-double flock_contended(long n)
-{
-    return in_two_processes(flock_step, n);
-}
-
-double robust_handoff(long n)
-{
-    return hand_over(mutex_take, mutex_give, n);
-}
-
-double flock_handoff(long n)
-{
-    return hand_over(flock_take, flock_give, n);
 }

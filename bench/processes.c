@@ -1,124 +1,185 @@
-/* Two processes at one thing. */
+/* Other processes: started, waited for, and gone when this one is. */
 #include "bench.h"
 
-#include <stdatomic.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Between the two, in shared memory. */
-struct meeting {
-    _Atomic int ready;
-    _Atomic int go; /* 1: begin; 2: stop */
-    _Atomic long done;
-    _Atomic uint64_t stamp; /* when the lock was given, then how long it took */
-    _Atomic int state;
-};
+#define MAX_CHILDREN 32
+#define PATIENCE 500000 /* looks, of a tenth of a millisecond and more */
 
-static struct meeting *meet(void)
-{
-    struct meeting *m =
-        mmap(NULL, sizeof *m, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (m == MAP_FAILED) {
-        perror("bench: mmap");
-        exit(1);
-    }
-    return m;
-}
+static pid_t children[MAX_CHILDREN];
+static bool is_child;
 
-static void join(pid_t child)
+static const int ends[] = {SIGHUP, SIGINT, SIGTERM};
+
+/* ---- The end ---- */
+
+static void kill_children(void)
 {
-    int status;
-    if (waitpid(child, &status, 0) != child || status != 0) {
-        fprintf(stderr, "bench: the second process failed\n");
-        subjects_close();
-        exit(1);
+    for (int i = 0; i < MAX_CHILDREN; i++)
+        if (children[i] > 0)
+            kill(children[i], SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0) {
     }
 }
 
-double in_two_processes(void (*step)(void), long ms)
+void fail(const char *format, ...)
 {
-    struct meeting *m = meet();
-    pid_t children[2];
-    for (int i = 0; i < 2; i++) {
-        children[i] = fork();
-        if (children[i] == 0) {
-            step(); /* registers, opens */
-            m->ready++;
-            while (m->go == 0) {
-            }
-            long done = 0;
-            for (; m->go == 1; done++)
-                step();
-            m->done += done;
-            _exit(0);
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("bench: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    if (is_child)
+        _exit(1);
+    kill_children();
+    subjects_close();
+    exit(1);
+}
+
+static void end(int signal)
+{
+    kill_children();
+    subjects_close();
+    _exit(128 + signal);
+}
+
+void clean_up_when_told_to_end(void)
+{
+    struct sigaction action = {.sa_handler = end};
+    for (unsigned i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        sigaction(ends[i], &action, NULL);
+}
+
+/* ---- Children ---- */
+
+static void remember(pid_t from, pid_t to)
+{
+    for (int i = 0; i < MAX_CHILDREN; i++)
+        if (children[i] == from) {
+            children[i] = to;
+            return;
         }
-    }
-    while (m->ready < 2)
-        usleep(100);
-    uint64_t begin = now_ns();
-    m->go = 1;
-    usleep((unsigned)ms * 1000);
-    m->go = 2;
-    uint64_t end = now_ns();
-    join(children[0]);
-    join(children[1]);
-    double ns = (double)(end - begin) / (double)m->done;
-    munmap(m, sizeof *m);
-    return ns;
 }
 
-static int by_value(const void *a, const void *b)
+static void become_child(pid_t parent)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    is_child = true;
+    memset(children, 0, sizeof children);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (unsigned i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        signal(ends[i], SIG_DFL);
+    if (getppid() != parent)
+        _exit(1);
 }
 
-enum { IDLE, GIVEN_UP, WAITING, HAS_IT, OVER };
-
-static void sleeper(struct meeting *m, void (*take)(void), void (*give)(void))
+pid_t child_start(void (*work)(void *with), void *with)
 {
-    for (;;) {
-        while (m->state != GIVEN_UP && m->state != OVER)
-            usleep(50);
-        if (m->state == OVER)
-            _exit(0);
-        m->state = WAITING;
-        take();
-        m->stamp = now_ns() - m->stamp;
-        give();
-        m->state = HAS_IT;
+    pid_t parent = getpid(), child = fork();
+    if (child < 0)
+        fail("fork: %s", strerror(errno));
+    if (child == 0) {
+        become_child(parent);
+        work(with);
+        _exit(0);
+    }
+    remember(0, child);
+    return child;
+}
+
+static void look_for_failures(void)
+{
+    for (int i = 0; i < MAX_CHILDREN; i++) {
+        siginfo_t it = {0};
+        if (children[i] > 0 &&
+            waitid(P_PID, (id_t)children[i], &it, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            it.si_pid != 0 && (it.si_code != CLD_EXITED || it.si_status != 0))
+            fail("another process failed");
     }
 }
 
-double hand_over(void (*take)(void), void (*give)(void), long n)
+/* Between two looks at what may never come. */
+static void look_again(unsigned *looks)
 {
-    struct meeting *m = meet();
-    double *samples = calloc((size_t)n, sizeof *samples);
-    if (samples == NULL)
-        exit(1);
-    pid_t child = fork();
-    if (child == 0)
-        sleeper(m, take, give);
-    for (long i = 0; i < n; i++) {
-        take();
-        m->state = GIVEN_UP;
-        while (m->state != WAITING)
-            usleep(50);
-        usleep(2000); /* asleep by then, whoever it is */
-        m->stamp = now_ns();
-        give();
-        while (m->state != HAS_IT)
-            usleep(50);
-        samples[i] = (double)m->stamp;
-    }
-    m->state = OVER;
-    join(child);
-    qsort(samples, (size_t)n, sizeof *samples, by_value);
-    double median = samples[n / 2];
-    free(samples);
-    munmap(m, sizeof *m);
-    return median;
+    usleep(50);
+    if (++*looks % 100 == 0 && !is_child)
+        look_for_failures();
+    if (*looks > PATIENCE && !is_child)
+        fail("another process does not get on");
+}
+
+void child_join(pid_t child)
+{
+    unsigned looks = 0;
+    int status = 0;
+    while (waitpid(child, &status, WNOHANG) == 0)
+        look_again(&looks);
+    remember(child, 0);
+    if (status != 0)
+        fail("another process failed");
+}
+
+void child_kill(pid_t child)
+{
+    kill(child, SIGKILL);
+    remember(child, 0);
+}
+
+void child_reap(pid_t child)
+{
+    waitpid(child, NULL, 0);
+}
+
+/* ---- Between them ---- */
+
+void *shared_make(size_t bytes)
+{
+    void *shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        fail("mmap: %s", strerror(errno));
+    return shared;
+}
+
+void shared_end(void *shared, size_t bytes)
+{
+    munmap(shared, bytes);
+}
+
+void await(const _Atomic int *word, int value)
+{
+    unsigned looks = 0;
+    while (*word != value)
+        look_again(&looks);
+}
+
+/* The state stands behind the command's name, which may have any character. */
+static bool asleep(pid_t process, pid_t thread)
+{
+    char path[64], line[256];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", (int)process, (int)thread);
+    FILE *f = fopen(path, "r");
+    if (f == NULL)
+        return false;
+    const char *state = fgets(line, sizeof line, f) != NULL ? strrchr(line, ')') : NULL;
+    fclose(f);
+    return state != NULL && strncmp(state, ") S", 3) == 0;
+}
+
+void await_asleep(pid_t process, pid_t thread, unsigned ms)
+{
+    unsigned looks = 0;
+    do {
+        while (!asleep(process, thread))
+            look_again(&looks);
+        usleep(ms * 1000);
+    } while (ms > 0 && !asleep(process, thread));
 }

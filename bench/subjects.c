@@ -3,9 +3,6 @@
 
 #include <cachify/cachify.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define KEYS 1000
@@ -15,16 +12,16 @@ static char segment[64];
 static char keys[KEYS][24];
 static const cachify_lock_t hot = {.key = "order-12345"};
 static const cachify_lock_t hot_wait = {.key = "order-12345", .wait = true};
-static cachify_lease_t taken;
+static const cachify_lock_t hot_for_ever = {
+    .key = "order-12345", .wait = true, .exp_ms = CACHIFY_NEVER};
+static _Thread_local cachify_lease_t taken;
 
 static void must(cachify_status_t got, cachify_status_t expected)
 {
     if (got == expected)
         return;
-    fprintf(stderr, "bench: %s; expected %s: %s\n", cachify_strerror(got),
-            cachify_strerror(expected), cachify_last_error());
-    subjects_close();
-    exit(1);
+    fail("%s; expected %s: %s", cachify_strerror(got), cachify_strerror(expected),
+         cachify_last_error());
 }
 
 bool subjects_open(void)
@@ -143,21 +140,16 @@ static void give(void)
     must(cachify_release(&taken), CACHIFY_OK);
 }
 
-static void step(void)
+static void hold(void)
 {
-    take();
-    give();
+    must(cachify_acquire(instance, &hot_for_ever, &taken), CACHIFY_OK);
 }
 
-static double contended(long n)
-{
-    return in_two_processes(step, n);
-}
+static const struct lock cachify_lock = {.take = take, .give = give, .hold = hold};
 
-static double handoff(long n)
-{
-    return hand_over(take, give, n);
-}
+#define CACHIFY .name = "cachify", .lock = &cachify_lock
+#define ROBUST .name = "robust_mutex", .lock = &robust_lock
+#define FLOCK .name = "flock", .lock = &flock_lock
 
 struct subject subjects[] = {
     {.bench_case = "pair_uncontended", .name = "cachify", .run = pair, .n = 500000},
@@ -169,12 +161,18 @@ struct subject subjects[] = {
     {.bench_case = "is_locked", .name = "cachify", .run = is_locked, .n = 300000},
     {.bench_case = "extend", .name = "cachify", .run = extend, .n = 200000},
     {.bench_case = "lease_held", .name = "cachify", .run = still_held, .n = 300000},
-    {.bench_case = "contended_2", .name = "cachify", .run = contended, .n = 150},
-    {.bench_case = "contended_2", .name = "robust_mutex", .run = robust_contended, .n = 150},
-    {.bench_case = "contended_2", .name = "flock", .run = flock_contended, .n = 150},
-    {.bench_case = "release_to_waiter", .name = "cachify", .run = handoff, .n = 20},
-    {.bench_case = "release_to_waiter", .name = "robust_mutex", .run = robust_handoff, .n = 20},
-    {.bench_case = "release_to_waiter", .name = "flock", .run = flock_handoff, .n = 20},
+    {.bench_case = "contended_2", CACHIFY, .among = contended, .people = 2, .n = 150},
+    {.bench_case = "contended_2", ROBUST, .among = contended, .people = 2, .n = 150},
+    {.bench_case = "contended_2", FLOCK, .among = contended, .people = 2, .n = 150},
+    {.bench_case = "contended_4", CACHIFY, .among = contended, .people = 4, .n = 150},
+    {.bench_case = "contended_4", ROBUST, .among = contended, .people = 4, .n = 150},
+    {.bench_case = "contended_4", FLOCK, .among = contended, .people = 4, .n = 150},
+    {.bench_case = "contended_16", CACHIFY, .among = contended, .people = 16, .n = 150},
+    {.bench_case = "contended_16", ROBUST, .among = contended, .people = 16, .n = 150},
+    {.bench_case = "contended_16", FLOCK, .among = contended, .people = 16, .n = 150},
+    {.bench_case = "handoff", CACHIFY, .among = handoff, .n = 20},
+    {.bench_case = "handoff", ROBUST, .among = handoff, .n = 20},
+    {.bench_case = "handoff", FLOCK, .among = handoff, .n = 20},
 };
 
 const unsigned subject_count = sizeof subjects / sizeof subjects[0];
