@@ -23,6 +23,7 @@ static const struct bar bars[] = {
     {"contended_16", "cachify", "contended_16", "robust_mutex", .at_most = 2.0},
     {"contended_16", "cachify", "contended_16", "flock", .at_most = 0.1},
     {"handoff", "cachify", "handoff", "robust_mutex", .at_most = 1.3},
+    {"kill_to_waiter", "cachify", "kill_to_waiter", "flock", .at_most = 2.0},
 };
 
 static bool json;

@@ -79,6 +79,7 @@ void await_asleep(pid_t process, pid_t thread, unsigned ms);
 
 /* Cases: in waiting.c and race.c. */
 double handoff(struct subject *s, long n);
+double kill_to_waiter(struct subject *s, long n);
 double contended(struct subject *s, long n);
 
 #endif

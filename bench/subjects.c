@@ -173,6 +173,9 @@ struct subject subjects[] = {
     {.bench_case = "handoff", CACHIFY, .among = handoff, .n = 20},
     {.bench_case = "handoff", ROBUST, .among = handoff, .n = 20},
     {.bench_case = "handoff", FLOCK, .among = handoff, .n = 20},
+    {.bench_case = "kill_to_waiter", CACHIFY, .among = kill_to_waiter, .n = 10},
+    {.bench_case = "kill_to_waiter", ROBUST, .among = kill_to_waiter, .n = 10},
+    {.bench_case = "kill_to_waiter", FLOCK, .among = kill_to_waiter, .n = 10},
 };
 
 const unsigned subject_count = sizeof subjects / sizeof subjects[0];

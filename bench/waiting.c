@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #define HANDOFF_AFTER_MS 15
+#define KILL_AFTER_MS 40
 
 enum { IDLE, TAKE, TAKING, TOOK, OVER };
 
@@ -86,6 +87,44 @@ double handoff(struct subject *s, long n)
         samples[i] = sleeper_took(sleeper);
     }
     sleeper_end(sleeper);
+    double median = median_of(samples, n);
+    free(samples);
+    return median;
+}
+
+/* Holds the lock until it is killed. */
+struct victim {
+    const struct lock *lock;
+    _Atomic int holds;
+};
+
+static void victim_work(void *with)
+{
+    struct victim *me = with;
+    me->lock->hold();
+    me->holds = 1;
+    for (;;)
+        pause();
+}
+
+double kill_to_waiter(struct subject *s, long n)
+{
+    double *samples = room_for(n);
+    struct sleeper *sleeper = sleeper_start(s->lock);
+    struct victim *victim = shared_make(sizeof *victim);
+    victim->lock = s->lock;
+    for (long i = 0; i < n; i++) {
+        victim->holds = 0;
+        pid_t child = child_start(victim_work, victim);
+        await(&victim->holds, 1);
+        sleeper_sleeps(sleeper, KILL_AFTER_MS);
+        sleeper->stamp = now_ns();
+        child_kill(child);
+        samples[i] = sleeper_took(sleeper);
+        child_reap(child);
+    }
+    sleeper_end(sleeper);
+    shared_end(victim, sizeof *victim);
     double median = median_of(samples, n);
     free(samples);
     return median;
