@@ -24,6 +24,8 @@ static const struct bar bars[] = {
     {"contended_16", "cachify", "contended_16", "flock", .at_most = 0.1},
     {"handoff", "cachify", "handoff", "robust_mutex", .at_most = 1.3},
     {"kill_to_waiter", "cachify", "kill_to_waiter", "flock", .at_most = 2.0},
+    {"fair_8", "cachify", .at_least = 0.8},
+    {"fair_8_wait", "cachify", .at_most = 10},
 };
 
 static bool json;
@@ -41,9 +43,14 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double median_of(double *samples, long n)
+void sort(double *samples, long n)
 {
     qsort(samples, (size_t)n, sizeof *samples, by_value);
+}
+
+double median_of(double *samples, long n)
+{
+    sort(samples, n);
     return samples[n / 2];
 }
 
@@ -195,7 +202,7 @@ static void measure(int rounds, const char *only, long divide)
             s->sample[s->samples++] = sample;
         }
     for (unsigned i = 0; i < subject_count; i++)
-        qsort(subjects[i].sample, (size_t)subjects[i].samples, sizeof(double), by_value);
+        sort(subjects[i].sample, subjects[i].samples);
 }
 
 static bool known_case(const char *name)

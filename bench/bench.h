@@ -47,6 +47,7 @@ extern const unsigned subject_count;
 
 uint64_t now_ns(void);
 const struct subject *find(const char *bench_case, const char *name);
+void sort(double *samples, long n);
 double median_of(double *samples, long n); /* which it sorts */
 
 /* Make and remove what the subjects work on.  False with a message on failure; remove may be
@@ -81,5 +82,7 @@ void await_asleep(pid_t process, pid_t thread, unsigned ms);
 double handoff(struct subject *s, long n);
 double kill_to_waiter(struct subject *s, long n);
 double contended(struct subject *s, long n);
+double fair(struct subject *s, long n);
+double fair_wait(struct subject *s, long n);
 
 #endif

@@ -176,6 +176,17 @@ struct subject subjects[] = {
     {.bench_case = "kill_to_waiter", CACHIFY, .among = kill_to_waiter, .n = 10},
     {.bench_case = "kill_to_waiter", ROBUST, .among = kill_to_waiter, .n = 10},
     {.bench_case = "kill_to_waiter", FLOCK, .among = kill_to_waiter, .n = 10},
+    {.bench_case = "fair_8", CACHIFY, .unit = "share", .among = fair, .people = 8, .n = 1500},
+    {.bench_case = "fair_8", ROBUST, .unit = "share", .among = fair, .people = 8, .n = 1500},
+    {.bench_case = "fair_8", FLOCK, .unit = "share", .among = fair, .people = 8, .n = 1500},
+    {.bench_case = "fair_8_wait",
+     CACHIFY,
+     .unit = "ms",
+     .among = fair_wait,
+     .people = 8,
+     .n = 1500},
+    {.bench_case = "fair_8_wait", ROBUST, .unit = "ms", .among = fair_wait, .people = 8, .n = 1500},
+    {.bench_case = "fair_8_wait", FLOCK, .unit = "ms", .among = fair_wait, .people = 8, .n = 1500},
 };
 
 const unsigned subject_count = sizeof subjects / sizeof subjects[0];
