@@ -24,10 +24,10 @@ struct subject {
     double (*run)(long n); /* n operations; or, for what takes several to do, this: */
     double (*among)(struct subject *s, long n); /* n times, or for n ms */
     const struct lock *lock;
-    unsigned people;
     long n;
-    double sample[MAX_ROUNDS];
+    unsigned people;
     int samples;
+    double sample[MAX_ROUNDS];
     double beside; /* the other figure of a run that has two */
 };
 
@@ -46,17 +46,17 @@ extern struct subject subjects[];
 extern const unsigned subject_count;
 
 uint64_t now_ns(void);
+void busy_ns(uint64_t ns);
 const struct subject *find(const char *bench_case, const char *name);
 void sort(double *samples, long n);
 double median_of(double *samples, long n); /* which it sorts */
 
-/* Make and remove what the subjects work on.  False with a message on failure; remove may be
- * called by a signal handler. */
-bool subjects_open(void);
+/* Make and remove what the subjects work on.  Remove may be called by a signal handler. */
+void subjects_open(void);
 void subjects_close(void);
 
 /* The peers' halves, in peers.c. */
-bool peers_open(void);
+void peers_open(void);
 void peers_close(void);
 double robust_pair(long n);
 double flock_pair(long n);
@@ -74,15 +74,18 @@ _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)
 void *shared_make(size_t bytes); /* zeroed, with the children to come */
 void shared_end(void *shared, size_t bytes);
 
-/* Wait until *word is value; until a thread of a child has slept for so many ms. */
+/* Wait until *word is value; until it is another; until a thread has slept for so many ms. */
 void await(const _Atomic int *word, int value);
+void await_change(const _Atomic int *word, int from);
 void await_asleep(pid_t process, pid_t thread, unsigned ms);
 
-/* Cases: in waiting.c and race.c. */
+/* Cases: in waiting.c, race.c and herd.c. */
 double handoff(struct subject *s, long n);
 double kill_to_waiter(struct subject *s, long n);
 double contended(struct subject *s, long n);
 double fair(struct subject *s, long n);
 double fair_wait(struct subject *s, long n);
+double herd(struct subject *s, long n);
+double sleepers_cpu(struct subject *s, long n);
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 static pthread_mutex_t *mutex;
@@ -51,14 +50,10 @@ static void flock_give(void)
 const struct lock robust_lock = {.take = mutex_take, .give = mutex_give, .hold = mutex_take};
 const struct lock flock_lock = {.take = flock_take, .give = flock_give, .hold = flock_take};
 
-bool peers_open(void)
+void peers_open(void)
 {
     pthread_mutexattr_t attributes;
-    mutex = mmap(NULL, sizeof *mutex, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (mutex == MAP_FAILED) {
-        fprintf(stderr, "bench: cannot map a mutex: %s\n", strerror(errno));
-        return false;
-    }
+    mutex = shared_make(sizeof *mutex);
     pthread_mutexattr_init(&attributes);
     pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
     pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
@@ -66,8 +61,7 @@ bool peers_open(void)
     snprintf(flock_path, sizeof flock_path, "/dev/shm/cachify-bench-flock-%d", (int)getpid());
     flock_reopen();
     if (flock_fd < 0)
-        fprintf(stderr, "bench: cannot open %s: %s\n", flock_path, strerror(errno));
-    return flock_fd >= 0;
+        fail("cannot open %s: %s", flock_path, strerror(errno));
 }
 
 void peers_close(void)

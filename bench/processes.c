@@ -161,6 +161,13 @@ void await(const _Atomic int *word, int value)
         look_again(&looks);
 }
 
+void await_change(const _Atomic int *word, int from)
+{
+    unsigned looks = 0;
+    while (*word == from)
+        look_again(&looks);
+}
+
 /* The state stands behind the command's name, which may have any character. */
 static bool asleep(pid_t process, pid_t thread)
 {

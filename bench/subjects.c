@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #define KEYS 1000
+#define PATIENT_MS 10000
 
 static cachify_t *instance;
+static cachify_t *patient; /* whose waiters do not wake by themselves while it is measured */
 static char segment[64];
 static char keys[KEYS][24];
 static const cachify_lock_t hot = {.key = "order-12345"};
@@ -24,17 +26,16 @@ static void must(cachify_status_t got, cachify_status_t expected)
          cachify_last_error());
 }
 
-bool subjects_open(void)
+void subjects_open(void)
 {
     snprintf(segment, sizeof segment, "/dev/shm/cachify-bench-%d", (int)getpid());
     cachify_config_t config = {.path = segment};
-    if (cachify_open(&config, &instance) != CACHIFY_OK) {
-        fprintf(stderr, "bench: %s\n", cachify_last_error());
-        return false;
-    }
+    must(cachify_open(&config, &instance), CACHIFY_OK);
+    config.poll_interval_ms = PATIENT_MS;
+    must(cachify_open(&config, &patient), CACHIFY_OK);
     for (int i = 0; i < KEYS; i++)
         snprintf(keys[i], sizeof keys[i], "order-%d", i);
-    return peers_open();
+    peers_open();
 }
 
 void subjects_close(void)
@@ -145,11 +146,24 @@ static void hold(void)
     must(cachify_acquire(instance, &hot_for_ever, &taken), CACHIFY_OK);
 }
 
+static void take_patiently(void)
+{
+    must(cachify_acquire(patient, &hot_wait, &taken), CACHIFY_OK);
+}
+
 static const struct lock cachify_lock = {.take = take, .give = give, .hold = hold};
+static const struct lock patient_lock = {.take = take_patiently, .give = give};
 
 #define CACHIFY .name = "cachify", .lock = &cachify_lock
 #define ROBUST .name = "robust_mutex", .lock = &robust_lock
+#define PATIENT .name = "cachify", .lock = &patient_lock
 #define FLOCK .name = "flock", .lock = &flock_lock
+
+#define CONTENDED .among = contended, .n = 150
+#define FAIR .unit = "share", .among = fair, .people = 8, .n = 1500
+#define FAIR_WAIT .unit = "ms", .among = fair_wait, .people = 8, .n = 1500
+#define HERD .unit = "wakes", .among = herd, .people = 1000, .n = 1
+#define SLEEPERS .unit = "ms/s", .among = sleepers_cpu, .people = 100, .n = 2000
 
 struct subject subjects[] = {
     {.bench_case = "pair_uncontended", .name = "cachify", .run = pair, .n = 500000},
@@ -161,32 +175,29 @@ struct subject subjects[] = {
     {.bench_case = "is_locked", .name = "cachify", .run = is_locked, .n = 300000},
     {.bench_case = "extend", .name = "cachify", .run = extend, .n = 200000},
     {.bench_case = "lease_held", .name = "cachify", .run = still_held, .n = 300000},
-    {.bench_case = "contended_2", CACHIFY, .among = contended, .people = 2, .n = 150},
-    {.bench_case = "contended_2", ROBUST, .among = contended, .people = 2, .n = 150},
-    {.bench_case = "contended_2", FLOCK, .among = contended, .people = 2, .n = 150},
-    {.bench_case = "contended_4", CACHIFY, .among = contended, .people = 4, .n = 150},
-    {.bench_case = "contended_4", ROBUST, .among = contended, .people = 4, .n = 150},
-    {.bench_case = "contended_4", FLOCK, .among = contended, .people = 4, .n = 150},
-    {.bench_case = "contended_16", CACHIFY, .among = contended, .people = 16, .n = 150},
-    {.bench_case = "contended_16", ROBUST, .among = contended, .people = 16, .n = 150},
-    {.bench_case = "contended_16", FLOCK, .among = contended, .people = 16, .n = 150},
+    {.bench_case = "contended_2", CACHIFY, CONTENDED, .people = 2},
+    {.bench_case = "contended_2", ROBUST, CONTENDED, .people = 2},
+    {.bench_case = "contended_2", FLOCK, CONTENDED, .people = 2},
+    {.bench_case = "contended_4", CACHIFY, CONTENDED, .people = 4},
+    {.bench_case = "contended_4", ROBUST, CONTENDED, .people = 4},
+    {.bench_case = "contended_4", FLOCK, CONTENDED, .people = 4},
+    {.bench_case = "contended_16", CACHIFY, CONTENDED, .people = 16},
+    {.bench_case = "contended_16", ROBUST, CONTENDED, .people = 16},
+    {.bench_case = "contended_16", FLOCK, CONTENDED, .people = 16},
     {.bench_case = "handoff", CACHIFY, .among = handoff, .n = 20},
     {.bench_case = "handoff", ROBUST, .among = handoff, .n = 20},
     {.bench_case = "handoff", FLOCK, .among = handoff, .n = 20},
     {.bench_case = "kill_to_waiter", CACHIFY, .among = kill_to_waiter, .n = 10},
     {.bench_case = "kill_to_waiter", ROBUST, .among = kill_to_waiter, .n = 10},
     {.bench_case = "kill_to_waiter", FLOCK, .among = kill_to_waiter, .n = 10},
-    {.bench_case = "fair_8", CACHIFY, .unit = "share", .among = fair, .people = 8, .n = 1500},
-    {.bench_case = "fair_8", ROBUST, .unit = "share", .among = fair, .people = 8, .n = 1500},
-    {.bench_case = "fair_8", FLOCK, .unit = "share", .among = fair, .people = 8, .n = 1500},
-    {.bench_case = "fair_8_wait",
-     CACHIFY,
-     .unit = "ms",
-     .among = fair_wait,
-     .people = 8,
-     .n = 1500},
-    {.bench_case = "fair_8_wait", ROBUST, .unit = "ms", .among = fair_wait, .people = 8, .n = 1500},
-    {.bench_case = "fair_8_wait", FLOCK, .unit = "ms", .among = fair_wait, .people = 8, .n = 1500},
+    {.bench_case = "fair_8", CACHIFY, FAIR},
+    {.bench_case = "fair_8", ROBUST, FAIR},
+    {.bench_case = "fair_8", FLOCK, FAIR},
+    {.bench_case = "fair_8_wait", CACHIFY, FAIR_WAIT},
+    {.bench_case = "fair_8_wait", ROBUST, FAIR_WAIT},
+    {.bench_case = "fair_8_wait", FLOCK, FAIR_WAIT},
+    {.bench_case = "herd_1000", PATIENT, HERD},
+    {.bench_case = "sleepers_cpu", CACHIFY, SLEEPERS},
 };
 
 const unsigned subject_count = sizeof subjects / sizeof subjects[0];
