@@ -1,7 +1,6 @@
 /* Locks beside their peers: all subjects in turn, round after round, medians and spread. */
 #include "bench.h"
 
-#include <cachify/cachify.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>

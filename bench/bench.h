@@ -2,6 +2,7 @@
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
+#include <cachify/cachify.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -54,6 +55,11 @@ double median_of(double *samples, long n); /* which it sorts */
 /* Make and remove what the subjects work on.  Remove may be called by a signal handler. */
 void subjects_open(void);
 void subjects_close(void);
+
+/* The library's half, in subjects.c; and its lock as an event loop takes it, in async.c. */
+extern cachify_t *instance;
+void must(cachify_status_t got, cachify_status_t expected);
+extern const struct lock async_lock;
 
 /* The peers' halves, in peers.c. */
 void peers_open(void);

@@ -1,14 +1,13 @@
 /* What is measured: the library's calls, and beside them the peers'. */
 #include "bench.h"
 
-#include <cachify/cachify.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define KEYS 1000
 #define PATIENT_MS 10000
 
-static cachify_t *instance;
+cachify_t *instance;
 static cachify_t *patient; /* whose waiters do not wake by themselves while it is measured */
 static char segment[64];
 static char keys[KEYS][24];
@@ -18,7 +17,7 @@ static const cachify_lock_t hot_for_ever = {
     .key = "order-12345", .wait = true, .exp_ms = CACHIFY_NEVER};
 static _Thread_local cachify_lease_t taken;
 
-static void must(cachify_status_t got, cachify_status_t expected)
+void must(cachify_status_t got, cachify_status_t expected)
 {
     if (got == expected)
         return;
@@ -156,8 +155,8 @@ static const struct lock patient_lock = {.take = take_patiently, .give = give};
 
 #define CACHIFY .name = "cachify", .lock = &cachify_lock
 #define ROBUST .name = "robust_mutex", .lock = &robust_lock
-#define PATIENT .name = "cachify", .lock = &patient_lock
 #define FLOCK .name = "flock", .lock = &flock_lock
+#define PATIENT .name = "cachify", .lock = &patient_lock
 
 #define CONTENDED .among = contended, .n = 150
 #define FAIR .unit = "share", .among = fair, .people = 8, .n = 1500
