@@ -12,6 +12,7 @@
 
 #include "shm/line.h"
 #include "shm/liveness.h"
+#include "shm/wait.h"
 
 static struct agent agents[AGENTS];
 static unsigned count;
@@ -176,16 +177,34 @@ static bool is_asleep(pid_t pid)
     return end != NULL && end[1] == ' ' && end[2] == 'S';
 }
 
-/* In line and armed, and then asleep: a waiter has nothing else to sleep for. */
-static bool is_waiting(const struct agent *agent)
+/* Its waiter, armed; NULL if there is none. */
+static const struct cf_waiter *waiter_of(const struct agent *agent)
 {
     for (uint32_t i = cf_line_next(here.m, 0); i != CF_NO_WAITER; i = cf_line_next(here.m, i + 1)) {
         const struct cf_waiter *w = cf_waiter_at(here.m, i);
         if (cf_load_acquire(&w->owner) == agent->owner &&
             cf_load_relaxed(&w->hash) == agent->hash && cf_load_acquire(&w->until) != 0)
-            return is_asleep(agent->pid);
+            return w;
     }
-    return false;
+    return NULL;
+}
+
+/* In line and armed, and then asleep: a waiter has nothing else to sleep for. */
+static bool is_waiting(const struct agent *agent)
+{
+    return waiter_of(agent) != NULL && is_asleep(agent->pid);
+}
+
+static bool is_settled(const struct agent *agent)
+{
+    const struct cf_waiter *w = waiter_of(agent);
+    return w != NULL && cf_load_relaxed(&w->until) > cf_now(here.m) + 2 * CF_UNWATCHED_NS &&
+           is_asleep(agent->pid);
+}
+
+void agent_settle(const struct agent *agent)
+{
+    EVENTUALLY(is_settled(agent), LONG_MS);
 }
 
 /* Waits for an answer; or, if the order may block, until it does. */

@@ -76,6 +76,9 @@ struct agent_answer agent_run(struct agent *agent, agent_act *act, int64_t numbe
 bool agent_tell(struct agent *agent, const struct agent_order *order);
 /* The verdict on an order that would have blocked: now it has to be an answer, or death. */
 struct agent_answer agent_finish(struct agent *agent);
+/* Returns when it sleeps longer than the first short sleep of a wait: it will not be up again
+ * of itself before its poll interval, its timeout, or the lease's end. */
+void agent_settle(const struct agent *agent);
 /* Whether such an order is still without an answer. */
 bool agent_is_busy(const struct agent *agent);
 

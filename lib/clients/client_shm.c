@@ -149,12 +149,11 @@ static void shm_wait_end(void *self, cachify_caller_t *caller, const cachify_req
 {
     struct cf_mapping *m = self;
     struct cf_key key = key_of(m, request->key, request->key_len);
-    if (cf_load_relaxed(&m->cut_short))
-        return;
     cf_place_end(m, cf_place_of(caller), key.hash, got);
     if (got)
         return; /* its release will do the rest */
-    caller->holder.waiters = cf_count_waiters(m, key.hash);
+    if (!cf_load_relaxed(&m->cut_short))
+        caller->holder.waiters = cf_count_waiters(m, key.hash);
     cf_watch_reap(m);
 }
 

@@ -108,15 +108,21 @@ struct cf_rest cf_place_arm(struct cf_mapping *m, struct cf_place *place, const 
     return rest;
 }
 
-void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash, bool got)
+static void leave(struct cf_mapping *m, const struct cf_place *place, uint64_t hash, bool got)
 {
-    if (place->entry == 0)
-        return;
     uint32_t own = cf_place_waiter(place);
     uint64_t since = cf_load_relaxed(&cf_waiter_at(m, own)->since);
     cf_line_leave(m, own);
     if (!got)
         cf_line_call_behind(m, hash, since, own);
+}
+
+void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash, bool got)
+{
+    if (place->entry == 0)
+        return;
+    if (!cf_load_relaxed(&m->cut_short))
+        leave(m, place, hash, got);
     cf_watch_end(m, place->watch);
     *place = (struct cf_place){0};
 }
@@ -136,5 +142,6 @@ void cf_wait(struct cf_mapping *m, struct cf_place *place, const struct cf_key *
     if (rest.try_now || rest.until <= now)
         return;
     struct cf_waiter *w = cf_waiter_at(m, cf_place_waiter(place));
-    cf_futex_wait(&w->word, rest.armed, rest.until - now);
+    if (!cf_futex_wait(&w->word, rest.armed, rest.until - now))
+        cf_segment_cut_short(m); /* before its memory is touched again */
 }

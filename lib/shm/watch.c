@@ -9,6 +9,7 @@
 #include "ground/thread.h"
 #include "shm/line.h"
 #include "shm/liveness.h"
+#include "shm/segment.h"
 
 /* In a list of the mapping's, under the process lock. */
 struct cf_watch {
@@ -70,7 +71,7 @@ static void *watch_owner(void *context)
     int old;
     bool free = cf_owner_known_dead(m, watch->owner) || sleep_until_free(watch);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-    if (free) {
+    if (free && !cf_segment_cut_short(m)) {
         cf_owner_ask(m, entry, generation, 0);
         cf_line_nudge_awaiting(m, cf_self(m), watch->owner);
     }
