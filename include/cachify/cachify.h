@@ -56,9 +56,9 @@ typedef enum cachify_status {
     CACHIFY_INCOMPATIBLE = 11, /* another layout version, or a clock that does not fit */
     CACHIFY_CORRUPT = 12,      /* what lies in the segment cannot be right */
     CACHIFY_GONE = 13,         /* the segment was unlinked, replaced or truncated */
-    CACHIFY_CANCELLED = 14,
-    CACHIFY_PENDING = 15,
-    CACHIFY_SYSTEM = 16 /* a system call failed; errno is in cachify_last_error */
+    CACHIFY_CANCELLED = 14,    /* the acquisition was a forked child's parent's */
+    CACHIFY_PENDING = 15,      /* not yet: wait for the descriptor again */
+    CACHIFY_SYSTEM = 16        /* a system call failed; errno is in cachify_last_error */
 } cachify_status_t;
 
 /* No expiry; no limit to waiting. */
@@ -67,6 +67,7 @@ typedef enum cachify_status {
 #define CACHIFY_MAX_MS INT64_C(3155760000000)
 
 typedef struct cachify cachify_t;               /* an instance */
+typedef struct cachify_async cachify_async_t;   /* an acquisition that is pending */
 typedef struct cachify_client cachify_client_t; /* <cachify/client.h> */
 
 /* An instance: where its locks lie, and their defaults. */
@@ -185,6 +186,34 @@ CACHIFY_API cachify_status_t cachify_close(cachify_t *instance);
  * live leases); CORRUPT; GONE; SYSTEM. */
 CACHIFY_API cachify_status_t cachify_acquire(cachify_t *instance, const cachify_lock_t *lock,
                                              cachify_lease_t *lease);
+
+/* The same from an event loop (poll, epoll, libuv, libev, GLib): nothing here blocks.
+ *
+ *     cachify_acquire_start(instance, &lock, &async);
+ *     ... when cachify_async_fd(async) is readable:
+ *     status = cachify_async_finish(async, &lease);
+ *     ... CACHIFY_PENDING: wait for the descriptor again; anything else: async is gone
+ *
+ * start: lock, its key and its note are copied.  A lock that is free is taken at once, and
+ * held from then on; a busy one with wait false is LOCKED.  OK, with *async to be finished or
+ * cancelled; LOCKED; NOT_INITIALIZED; INVALID; KEY_TOO_LONG; FULL; CORRUPT; GONE; NO_MEMORY
+ * (also: no thread), SYSTEM (no descriptor).
+ * fd: the descriptor, readable as long as there is something to do: the lock may be had, or
+ * timeout_ms is over.  It is the library's: do not read it, set it or close it; take it out of
+ * the loop before finish or cancel, which close it.  -1 for NULL.
+ * finish: OK, and the lease is held; TIMEOUT; PENDING, and async lives on; CANCELLED in a
+ * forked child, whose parent goes on undisturbed; else as start.  A lock that was kept for the
+ * loop goes to the next who waits if nobody comes to finish within 2 ms.
+ * cancel: OK, also for NULL; a lock that was had by then is given back.
+ * Any thread may call these, one at a time for one async.  After the lock has come free by
+ * release, expiry, force or its owner's death the descriptor is readable within about a
+ * millisecond (a client without `pend` is asked once a poll interval instead).  DEADLOCK is not
+ * looked for. */
+CACHIFY_API cachify_status_t cachify_acquire_start(cachify_t *instance, const cachify_lock_t *lock,
+                                                   cachify_async_t **async);
+CACHIFY_API int cachify_async_fd(const cachify_async_t *async);
+CACHIFY_API cachify_status_t cachify_async_finish(cachify_async_t *async, cachify_lease_t *lease);
+CACHIFY_API cachify_status_t cachify_async_cancel(cachify_async_t *async);
 
 /* Give it back.  OK, also for an empty lease; LOST (nobody else is hurt); INVALID in a
  * forked child (the parent keeps it); GONE; CORRUPT.  The lease is empty afterwards, unless

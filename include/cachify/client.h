@@ -86,6 +86,17 @@ struct cachify_client {
     cachify_status_t (*wait)(void *self, cachify_caller_t *, const cachify_request_t *,
                              int64_t max_ns);
     void (*wait_end)(void *self, cachify_caller_t *, const cachify_request_t *, bool got);
+    /* Waiting from an event loop (cachify_acquire_start).  All three, or none: then the lock is
+     * tried once a poll interval.  pend: from now on let timer, a timerfd, expire at once
+     * whenever the lock may be had, and at until (ns, CLOCK_MONOTONIC; UINT64_MAX never) in any
+     * case; look at the lock yourself every poll_ns.  The request stays valid until the end.
+     * pend_try: as acquire; if LOCKED, the timer is set anew.  pend_end: got, whether the lock
+     * was had.  Calls for one pending come from any thread, one at a time. */
+    cachify_status_t (*pend)(void *self, cachify_caller_t *, const cachify_request_t *, int timer,
+                             uint64_t until, uint64_t poll_ns, void **pending);
+    cachify_status_t (*pend_try)(void *self, cachify_caller_t *, const cachify_request_t *,
+                                 void *pending, cachify_grant_t *);
+    void (*pend_end)(void *self, cachify_caller_t *, void *pending, bool got);
     cachify_status_t (*query)(void *self, cachify_caller_t *, const char *key, uint32_t key_len,
                               cachify_info_t *);
     /* Whether query would find it held, for less; may be NULL. */

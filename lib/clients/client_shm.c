@@ -5,6 +5,7 @@
 #include "ground/fork.h"
 #include "ground/hash.h"
 #include "ground/report.h"
+#include "shm/attend.h"
 #include "shm/lease.h"
 #include "shm/line.h"
 #include "shm/liveness.h"
@@ -157,6 +158,39 @@ static void shm_wait_end(void *self, cachify_caller_t *caller, const cachify_req
     cf_watch_reap(m);
 }
 
+static cachify_status_t shm_pend(void *self, cachify_caller_t *caller,
+                                 const cachify_request_t *request, int timer, uint64_t until,
+                                 uint64_t poll_ns, void **pending)
+{
+    struct cf_mapping *m = self;
+    struct cf_key key = key_of(m, request->key, request->key_len);
+    struct cf_pending *made = NULL;
+    if (cf_segment_gone(m, cf_now_coarse(m)))
+        return gone(m);
+    cachify_status_t status = cf_pending_begin(m, caller, &key, timer, until, poll_ns, &made);
+    *pending = made;
+    return status;
+}
+
+static cachify_status_t shm_pend_try(void *self, cachify_caller_t *caller,
+                                     const cachify_request_t *request, void *pending,
+                                     cachify_grant_t *grant)
+{
+    struct cf_mapping *m = self;
+    return cf_segment_gone(m, cf_now_coarse(m))
+               ? gone(m)
+               : cf_pending_try(m, caller, pending, request, grant);
+}
+
+static void shm_pend_end(void *self, cachify_caller_t *caller, void *pending, bool got)
+{
+    struct cf_mapping *m = self;
+    (void)caller;
+    cf_pending_end(m, pending, got);
+    if (!got)
+        cf_watch_reap(m);
+}
+
 /* A forked child's first call registers the child; the threads after it find that done. */
 static cachify_status_t shm_enter(void *self, cachify_caller_t *caller)
 {
@@ -180,6 +214,7 @@ static void shm_destroy(void *self)
 {
     struct cf_mapping *m = self;
     cf_segment_cut_short(m); /* for unregister to know */
+    cf_attendant_end(m);
     cf_watch_reap(m);
     cf_process_lock();
     if (m->registered_in == cf_process_serial())
@@ -217,6 +252,9 @@ cachify_status_t cf_client_shm(const cachify_config_t *config, cachify_client_t 
         .remaining_ns = shm_remaining_ns,
         .wait = shm_wait,
         .wait_end = shm_wait_end,
+        .pend = shm_pend,
+        .pend_try = shm_pend_try,
+        .pend_end = shm_pend_end,
         .query = shm_query,
         .is_locked = shm_is_locked,
         .enter = shm_enter,

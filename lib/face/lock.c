@@ -4,17 +4,12 @@
 #include "face/error.h"
 #include "face/instance.h"
 #include "face/lease.h"
+#include "face/lock.h"
 #include "face/options.h"
 #include "ground/os.h"
 #include "ground/report.h"
 
 /* ---- Acquire ---- */
-
-/* A lock's options, checked, and in the terms of the client contract. */
-struct wish {
-    cachify_request_t request;
-    int64_t timeout_ms; /* CACHIFY_NEVER: without limit */
-};
 
 static cachify_status_t check_value(const cachify_t *instance, const cachify_lock_t *lock)
 {
@@ -29,7 +24,7 @@ static cachify_status_t check_value(const cachify_t *instance, const cachify_loc
 }
 
 /* The key is put together only if it is another than last time. */
-static inline cachify_status_t wish_key(struct wish *wish, const cachify_t *instance,
+static inline cachify_status_t wish_key(struct cf_wish *wish, const cachify_t *instance,
                                         struct cf_binding *b, const cachify_lock_t *lock)
 {
     wish->request.same_key = b->key_requested && lock->key != NULL && lock->key_len == 0 &&
@@ -45,8 +40,8 @@ static inline cachify_status_t wish_key(struct wish *wish, const cachify_t *inst
     return CACHIFY_OK;
 }
 
-static inline cachify_status_t make_wish(struct wish *wish, const cachify_t *instance,
-                                         struct cf_binding *b, const cachify_lock_t *given)
+cachify_status_t cf_make_wish(struct cf_wish *wish, const cachify_t *instance, struct cf_binding *b,
+                              const cachify_lock_t *given)
 {
     cachify_lock_t copy = {0};
     const cachify_lock_t *lock = given;
@@ -72,24 +67,28 @@ static inline cachify_status_t make_wish(struct wish *wish, const cachify_t *ins
     return CACHIFY_OK;
 }
 
-static cachify_status_t busy(cachify_status_t status, const cachify_t *instance,
-                             const struct wish *wish, uint64_t since,
-                             const cachify_caller_t *caller)
+cachify_status_t cf_busy(cachify_status_t status, const cachify_t *instance,
+                         const struct cf_wish *wish, uint64_t since, const cachify_caller_t *caller)
 {
     int64_t waited = since != 0 ? (int64_t)((cf_monotonic_ns() - since) / CF_MS) : 0;
     return cf_report_busy(status, wish->request.key + instance->prefix_len,
                           wish->request.key_len - instance->prefix_len, waited, &caller->holder);
 }
 
+uint64_t cf_poll_ns(const cachify_t *instance)
+{
+    int64_t longest = 3600 * 1000;
+    int64_t ms = instance->poll_interval_ms;
+    return (uint64_t)(ms < longest ? ms : longest) * CF_MS;
+}
+
 /* Sleep until the lock may have come free, a poll interval at most, and not past until. */
 static cachify_status_t nap(const cachify_t *instance, struct cf_binding *b,
-                            const struct wish *wish, uint64_t now, uint64_t until)
+                            const struct cf_wish *wish, uint64_t now, uint64_t until)
 {
-    uint64_t most = (uint64_t)instance->poll_interval_ms * CF_MS;
-    if (instance->poll_interval_ms > CACHIFY_MAX_MS || most > until - now)
+    uint64_t most = cf_poll_ns(instance);
+    if (most > until - now)
         most = until - now;
-    if (most > 3600 * CF_SECOND)
-        most = 3600 * CF_SECOND;
     if (instance->client.wait != NULL)
         return instance->client.wait(instance->client.self, &b->caller, &wish->request,
                                      (int64_t)most);
@@ -99,7 +98,7 @@ static cachify_status_t nap(const cachify_t *instance, struct cf_binding *b,
 
 /* The lock was busy.  Sleep, try; the last try comes at the deadline, not before. */
 static cachify_status_t try_on(const cachify_t *instance, struct cf_binding *b,
-                               const struct wish *wish, uint64_t since, cachify_grant_t *grant)
+                               const struct cf_wish *wish, uint64_t since, cachify_grant_t *grant)
 {
     bool limited = wish->timeout_ms != CACHIFY_NEVER;
     uint64_t until = limited ? since + (uint64_t)wish->timeout_ms * CF_MS : UINT64_MAX;
@@ -119,7 +118,7 @@ static cachify_status_t try_on(const cachify_t *instance, struct cf_binding *b,
 }
 
 static cachify_status_t wait_for(const cachify_t *instance, struct cf_binding *b,
-                                 const struct wish *wish, cachify_grant_t *grant)
+                                 const struct cf_wish *wish, cachify_grant_t *grant)
 {
     uint64_t since = cf_monotonic_ns();
     cachify_status_t status = try_on(instance, b, wish, since, grant);
@@ -127,32 +126,28 @@ static cachify_status_t wait_for(const cachify_t *instance, struct cf_binding *b
         instance->client.wait_end(instance->client.self, &b->caller, &wish->request,
                                   status == CACHIFY_OK);
     if (status == CACHIFY_TIMEOUT || status == CACHIFY_DEADLOCK)
-        return busy(status, instance, wish, since, &b->caller);
+        return cf_busy(status, instance, wish, since, &b->caller);
     return status;
 }
 
 static cachify_status_t acquire(cachify_t *instance, struct cf_binding *b,
                                 const cachify_lock_t *lock, struct cf_face_lease *lease)
 {
-    struct wish wish;
-    cachify_status_t status = make_wish(&wish, instance, b, lock);
+    struct cf_wish wish;
+    cachify_status_t status = cf_make_wish(&wish, instance, b, lock);
     if (status != CACHIFY_OK)
         return status;
     status =
         instance->client.acquire(instance->client.self, &b->caller, &wish.request, &lease->grant);
     if (__builtin_expect(status == CACHIFY_LOCKED, 0)) {
         if (!lock->wait)
-            return busy(CACHIFY_LOCKED, instance, &wish, 0, &b->caller);
+            return cf_busy(CACHIFY_LOCKED, instance, &wish, 0, &b->caller);
         int saved = errno;
         status = wait_for(instance, b, &wish, &lease->grant);
         errno = saved;
     }
     if (status == CACHIFY_OK) {
-        lease->instance = instance;
-        lease->process = cf_thread.process;
-        lease->opened = cf_load_relaxed(&instance->opened);
-        lease->home = lease;
-        cf_store_release(&lease->state, CF_LEASE_HELD);
+        cf_lease_begin(lease, instance);
     }
     return status;
 }

@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #ifndef SYS_futex /* 32-bit machines with 64-bit time only */
@@ -34,8 +35,8 @@ bool cf_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t ns)
     /* The kernel takes FUTEX_WAIT_BITSET's time as absolute, on the monotonic clock. */
     uint64_t until = cf_monotonic_ns() + ns;
     struct timespec t = {(time_t)(until / CF_SECOND), (long)(until % CF_SECOND)};
-    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, &t, NULL,
-                FUTEX_BITSET_MATCH_ANY) == 0)
+    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, &t, NULL, FUTEX_BITSET_MATCH_ANY) ==
+        0)
         return true;
     if (errno == ENOSYS || errno == EPERM || errno == EACCES) {
         atomic_store_explicit(&cf_futexes_refused, true, memory_order_relaxed);
@@ -48,6 +49,25 @@ int cf_futex_wake(_Atomic uint32_t *word, int count)
 {
     long woken = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
     return woken > 0 ? (int)woken : 0;
+}
+
+int cf_timer_open(void)
+{
+    return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
+void cf_timer_set(int timer, uint64_t at)
+{
+    struct itimerspec t = {0};
+    if (at != UINT64_MAX)
+        t.it_value = (struct timespec){(time_t)(at / CF_SECOND), (long)(at % CF_SECOND)};
+    timerfd_settime(timer, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+void cf_timer_now(int timer)
+{
+    struct itimerspec t = {.it_value = {0, 1}};
+    timerfd_settime(timer, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
 static ssize_t read_file(const char *path, char *buffer, size_t room)

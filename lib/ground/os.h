@@ -49,6 +49,12 @@ extern _Atomic bool cf_futexes_refused;
 /* Sleep for ns or until a signal. */
 void cf_nanosleep(uint64_t ns);
 
+/* A descriptor that polls readable from a time on (timerfd); -1 with errno.  It is set to an
+ * absolute time of the monotonic clock, UINT64_MAX for never; or made readable at once. */
+int cf_timer_open(void);
+void cf_timer_set(int timer, uint64_t at);
+void cf_timer_now(int timer);
+
 /* This boot's identity; all zero where /proc does not tell.  */
 void cf_boot_id(uint8_t id[16]);
 

@@ -1,8 +1,8 @@
 #include "shm/sweep.h"
 
 #include "shm/lease_pool.h"
-#include "shm/liveness.h"
 #include "shm/line.h"
+#include "shm/liveness.h"
 
 /* The word that names this record, and where: 0 if none does. */
 static cf_word naming_word(const struct cf_mapping *m, uint32_t r, _Atomic uint64_t **slot)

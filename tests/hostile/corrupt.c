@@ -12,9 +12,9 @@
 #include "face/lease.h"
 #include "ground/hash.h"
 #include "hostile.h"
+#include "shm/line.h"
 #include "shm/record.h"
 #include "shm/view.h"
-#include "shm/line.h"
 
 #define OWN 3u /* leases that the victim has in every round */
 #define CALLS_A_ROUND 12u
