@@ -156,6 +156,7 @@ static const struct lock patient_lock = {.take = take_patiently, .give = give};
 #define CACHIFY .name = "cachify", .lock = &cachify_lock
 #define ROBUST .name = "robust_mutex", .lock = &robust_lock
 #define FLOCK .name = "flock", .lock = &flock_lock
+#define ASYNC .name = "cachify", .lock = &async_lock
 #define PATIENT .name = "cachify", .lock = &patient_lock
 
 #define CONTENDED .among = contended, .n = 150
@@ -186,6 +187,7 @@ struct subject subjects[] = {
     {.bench_case = "handoff", CACHIFY, .among = handoff, .n = 20},
     {.bench_case = "handoff", ROBUST, .among = handoff, .n = 20},
     {.bench_case = "handoff", FLOCK, .among = handoff, .n = 20},
+    {.bench_case = "async_handoff", ASYNC, .among = handoff, .n = 20},
     {.bench_case = "kill_to_waiter", CACHIFY, .among = kill_to_waiter, .n = 10},
     {.bench_case = "kill_to_waiter", ROBUST, .among = kill_to_waiter, .n = 10},
     {.bench_case = "kill_to_waiter", FLOCK, .among = kill_to_waiter, .n = 10},
