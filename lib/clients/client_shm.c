@@ -32,6 +32,13 @@ static struct cf_key key_of(const struct cf_mapping *m, const char *key, uint32_
     };
 }
 
+/* The key that this caller asked for last. */
+static struct cf_key same_key(cachify_caller_t *caller, const cachify_request_t *request)
+{
+    return (struct cf_key){
+        .bytes = request->key, .len = request->key_len, .hash = cf_spare_of(caller)->hash};
+}
+
 static cachify_status_t shm_acquire(void *self, cachify_caller_t *caller,
                                     const cachify_request_t *request, cachify_grant_t *grant)
 {
@@ -42,7 +49,7 @@ static cachify_status_t shm_acquire(void *self, cachify_caller_t *caller,
         spare->hash = cf_hash(request->key, request->key_len, m->hash_seed);
         spare->quiet = 0;
     }
-    struct cf_key key = {.bytes = request->key, .len = request->key_len, .hash = spare->hash};
+    struct cf_key key = same_key(caller, request);
     if (__builtin_expect(cf_segment_gone(m, now), 0))
         return gone(m);
     return cf_table_acquire(m, caller, &key, request, now, grant);
@@ -139,7 +146,7 @@ static cachify_status_t shm_wait(void *self, cachify_caller_t *caller,
                                  const cachify_request_t *request, int64_t max_ns)
 {
     struct cf_mapping *m = self;
-    struct cf_key key = key_of(m, request->key, request->key_len);
+    struct cf_key key = same_key(caller, request);
     uint64_t thread = cf_thread_make(m->pid, caller->thread_id, caller->serial);
     cf_wait(m, cf_place_of(caller), &key, thread, (uint64_t)max_ns);
     return CACHIFY_OK;
@@ -149,12 +156,12 @@ static void shm_wait_end(void *self, cachify_caller_t *caller, const cachify_req
                          bool got)
 {
     struct cf_mapping *m = self;
-    struct cf_key key = key_of(m, request->key, request->key_len);
-    cf_place_end(m, cf_place_of(caller), key.hash, got);
+    uint64_t hash = same_key(caller, request).hash;
+    cf_place_end(m, cf_place_of(caller), hash, got);
     if (got)
         return; /* its release will do the rest */
     if (!cf_load_relaxed(&m->cut_short))
-        caller->holder.waiters = cf_count_waiters(m, key.hash);
+        caller->holder.waiters = cf_count_waiters(m, hash);
     cf_watch_reap(m);
 }
 

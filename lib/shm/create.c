@@ -42,9 +42,9 @@ cachify_status_t cf_header_plan(const cachify_config_t *config, struct cf_header
         (uint32_t)round_up(sizeof(struct cf_record) + round_up(key_max, 8) + CF_VALUE_MAX, CF_LINE);
     h->processes_offset = CF_PAGE;
     h->waiters_offset = h->processes_offset + (uint64_t)h->processes * sizeof(struct cf_process);
-    h->groups_offset = round_up(
-        h->waiters_offset + (uint64_t)h->waiters * sizeof(struct cf_waiter) + h->waiters / 8,
-        CF_LINE);
+    h->groups_offset = round_up(h->waiters_offset + cf_line_offset(h->waiters) +
+                                    sizeof(struct cf_line) + h->waiters / 8,
+                                CF_LINE);
     h->records_offset =
         round_up(h->groups_offset + (uint64_t)h->groups * sizeof(struct cf_group), CF_PAGE);
     h->size = round_up(h->records_offset + (uint64_t)h->records * h->record_size, CF_PAGE);

@@ -91,8 +91,7 @@ struct cf_process {
     uint64_t reserved1[4];
 };
 
-/* Somebody in line for a key (README, section 9).  Behind the waiters lie bits, one each: set
- * while somebody is in line there, so that a look at the line passes the others by. */
+/* Somebody in line for a key (README, section 9). */
 struct cf_waiter {
     _Atomic uint64_t owner;   /* cf_owner; 0 unused */
     _Atomic uint64_t hash;    /* of the key */
@@ -103,6 +102,13 @@ struct cf_waiter {
     _Atomic uint64_t turn;    /* ns: until then a call counts */
     _Atomic uint32_t word;    /* a futex: called, turn, absent; the rest a sequence (wait.h) */
     _Atomic uint32_t by_bell; /* 1: it is its process's bell that has to be rung */
+};
+
+/* Behind the waiters: which of them are in use, so that a look along the line passes the others
+ * by.  The first are used first. */
+struct cf_line {
+    _Atomic uint64_t reach;  /* no waiter from this one on has ever been in use */
+    _Atomic uint64_t bits[]; /* a bit a waiter: set while somebody is in line there */
 };
 
 CF_ASSERT("the header fits its page", sizeof(struct cf_header) <= CF_PAGE);

@@ -2,10 +2,9 @@
 
 #include "shm/liveness.h"
 
-/* The bits behind the waiters. */
 static _Atomic uint64_t *bits_at(const struct cf_mapping *m, uint32_t i)
 {
-    return (_Atomic uint64_t *)(void *)(m->waiter_at + m->waiters) + i / CF_WAITER_BITS;
+    return &cf_line_at(m)->bits[i / CF_WAITER_BITS];
 }
 
 static uint64_t bit_of(uint32_t i)
@@ -15,12 +14,14 @@ static uint64_t bit_of(uint32_t i)
 
 uint32_t cf_line_next(const struct cf_mapping *m, uint32_t i)
 {
-    while (i < m->waiters) {
+    uint64_t reach = cf_load_acquire(&cf_line_at(m)->reach);
+    uint32_t end = reach < m->waiters ? (uint32_t)reach : m->waiters;
+    while (i < end) {
         uint64_t rest = cf_load_acquire(bits_at(m, i)) & ~(bit_of(i) - 1);
         uint32_t first = i / CF_WAITER_BITS * CF_WAITER_BITS;
         if (rest != 0) {
             i = first + (uint32_t)__builtin_ctzll(rest);
-            return i < m->waiters ? i : CF_NO_WAITER;
+            return i < end ? i : CF_NO_WAITER;
         }
         i = first + CF_WAITER_BITS;
     }
@@ -49,26 +50,41 @@ static bool claim(struct cf_mapping *m, struct cf_waiter *w)
     return (owner == 0 || cf_owner_known_dead(m, owner)) && cf_cas64(&w->owner, owner, cf_self(m));
 }
 
+/* Only ever raised: who looks along the line sees it before the bit. */
+static void reach_for(struct cf_mapping *m, uint32_t i)
+{
+    _Atomic uint64_t *reach = &cf_line_at(m)->reach;
+    uint64_t old = cf_load_relaxed(reach);
+    while (old <= i && !cf_try64(reach, &old, (uint64_t)i + 1)) {
+    }
+}
+
+/* The first that nobody has, the dead having none.  CF_NO_WAITER: all are in use. */
+static uint32_t claim_first(struct cf_mapping *m)
+{
+    for (uint32_t i = 0; i < m->waiters; i++)
+        if (claim(m, cf_waiter_at(m, i)))
+            return i;
+    return CF_NO_WAITER;
+}
+
 uint32_t cf_line_enter(struct cf_mapping *m, uint64_t hash, uint64_t thread, bool by_bell)
 {
-    uint32_t start = (uint32_t)(hash % m->waiters);
-    for (uint32_t steps = 0; steps < m->waiters; steps++) {
-        uint32_t i = start + steps < m->waiters ? start + steps : start + steps - m->waiters;
-        struct cf_waiter *w = cf_waiter_at(m, i);
-        if (!claim(m, w))
-            continue;
-        reset_word(w);
-        cf_store_relaxed(&w->since, cf_now(m));
-        cf_store_relaxed(&w->thread, thread);
-        cf_store_relaxed(&w->awaited, 0);
-        cf_store_relaxed(&w->until, 0);
-        cf_store_relaxed(&w->turn, 0);
-        cf_store_relaxed(&w->by_bell, by_bell);
-        cf_store_release(&w->hash, hash);
-        cf_or_seq(bits_at(m, i), bit_of(i)); /* its owner's alone to change */
+    uint32_t i = claim_first(m);
+    if (i == CF_NO_WAITER)
         return i;
-    }
-    return CF_NO_WAITER;
+    struct cf_waiter *w = cf_waiter_at(m, i);
+    reset_word(w);
+    cf_store_relaxed(&w->since, cf_now(m));
+    cf_store_relaxed(&w->thread, thread);
+    cf_store_relaxed(&w->awaited, 0);
+    cf_store_relaxed(&w->until, 0);
+    cf_store_relaxed(&w->turn, 0);
+    cf_store_relaxed(&w->by_bell, by_bell);
+    cf_store_release(&w->hash, hash);
+    reach_for(m, i);
+    cf_or_seq(bits_at(m, i), bit_of(i)); /* its owner's alone to change */
+    return i;
 }
 
 void cf_line_leave(struct cf_mapping *m, uint32_t i)
@@ -262,6 +278,8 @@ static void leave_hint(struct cf_mapping *m, uint64_t hash, uint32_t i)
 
 void cf_call_slow(struct cf_mapping *m, uint64_t hash)
 {
+    __builtin_prefetch(cf_line_at(m)); /* cold, if they slept long */
+    __builtin_prefetch(m->waiter_at, 1);
     uint64_t now = cf_now(m);
     if (is_hint_coming(m, hash, now))
         return;

@@ -92,6 +92,17 @@ static inline _Atomic uint64_t *cf_slot_at(const struct cf_mapping *m, uint32_t 
     return &m->group_at[slot / 8].slot[slot % 8 - CF_FIRST_SLOT];
 }
 
+/* From the first waiter to what lies behind the last. */
+static inline uint64_t cf_line_offset(uint32_t waiters)
+{
+    return (uint64_t)waiters * sizeof(struct cf_waiter);
+}
+
+static inline struct cf_line *cf_line_at(const struct cf_mapping *m)
+{
+    return (struct cf_line *)(void *)(m->waiter_at + m->waiters);
+}
+
 static inline uint32_t cf_home(const struct cf_mapping *m, uint64_t hash)
 {
     return (uint32_t)((hash >> 32) * m->groups >> 32);

@@ -97,6 +97,7 @@ struct cf_rest cf_place_arm(struct cf_mapping *m, struct cf_place *place, const 
     uint64_t now = cf_now(m);
     if (found.slot != 0 && cf_word_state(found.word) == CF_HELD && cf_lease_live(m, &found.copy)) {
         rest.until = earlier(limit, await_holder(m, place, &found.copy, now));
+        rest.record = cf_word_record(found.word);
     } else {
         uint64_t quiet = 0;
         uint32_t ahead = cf_line_ahead(m, key->hash, own, &quiet);
@@ -129,6 +130,17 @@ void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash, b
 
 /* ---- A thread's sleep ---- */
 
+/* Who slept long finds nothing in the caches any more: ask for all at once. */
+static void fetch(const struct cf_mapping *m, uint64_t hash, uint32_t record)
+{
+    const struct cf_record *r = cf_record_at(m, record);
+    __builtin_prefetch(cf_wait_word(m, hash), 1);
+    __builtin_prefetch(r);
+    __builtin_prefetch(r->text);
+    __builtin_prefetch(cf_line_at(m), 1);
+    __builtin_prefetch(&m->process_at[cf_owner_entry(cf_self(m))]);
+}
+
 void cf_wait(struct cf_mapping *m, struct cf_place *place, const struct cf_key *key,
              uint64_t thread, uint64_t ns)
 {
@@ -142,6 +154,8 @@ void cf_wait(struct cf_mapping *m, struct cf_place *place, const struct cf_key *
     if (rest.try_now || rest.until <= now)
         return;
     struct cf_waiter *w = cf_waiter_at(m, cf_place_waiter(place));
-    if (!cf_futex_wait(&w->word, rest.armed, rest.until - now))
+    if (cf_futex_wait(&w->word, rest.armed, rest.until - now))
+        fetch(m, key->hash, rest.record);
+    else
         cf_segment_cut_short(m); /* before its memory is touched again */
 }

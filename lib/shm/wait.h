@@ -25,9 +25,10 @@ static inline uint32_t cf_place_waiter(const struct cf_place *place)
 
 /* What to do when the place is armed. */
 struct cf_rest {
-    bool try_now;   /* the lock may be had: nothing to sleep for */
-    uint32_t armed; /* else: sleep while the waiter's word is this, */
-    uint64_t until; /* and at most until then, ns on the segment's clock */
+    bool try_now;    /* the lock may be had: nothing to sleep for */
+    uint32_t armed;  /* else: sleep while the waiter's word is this, */
+    uint64_t until;  /* and at most until then, ns on the segment's clock */
+    uint32_t record; /* of the lease in the way */
 };
 
 /* Arm the place, then look at the lock again.  limit: look again by then, whatever comes. */

@@ -11,12 +11,12 @@
 #include "shm/liveness.h"
 #include "shm/segment.h"
 
-/* In a list of the mapping's, under the process lock. */
+/* In a list of the mapping's, under the process lock, as the first use of one is. */
 struct cf_watch {
     struct cf_watch *next;
     struct cf_mapping *m;
     cf_owner owner;
-    uint32_t users;
+    _Atomic uint32_t users;
     _Atomic bool over; /* the owner is dead, or cannot be watched */
     int fd;            /* of its own, -1: the mapping's serves */
     pthread_t thread;
@@ -127,20 +127,17 @@ struct cf_watch *cf_watch_begin(struct cf_mapping *m, cf_owner owner)
         watch = watch->next;
     if (watch == NULL)
         watch = start(m, owner);
-    else if (watch->users++ == 0)
+    else if (cf_add_seq(&watch->users, 1) == 0)
         cf_add_relaxed(&m->idle_watches, (uint32_t)-1);
     cf_process_unlock();
     return watch;
 }
 
+/* On the way from a wake to the lock: without the process lock. */
 void cf_watch_end(struct cf_mapping *m, struct cf_watch *watch)
 {
-    if (watch == NULL)
-        return;
-    cf_process_lock();
-    if (--watch->users == 0)
+    if (watch != NULL && cf_add_seq(&watch->users, (uint32_t)-1) == 1)
         cf_add_relaxed(&m->idle_watches, 1);
-    cf_process_unlock();
 }
 
 /* Taken off the list first: joining is done without the lock. */
@@ -151,7 +148,7 @@ static struct cf_watch *take_idle(struct cf_mapping *m)
     forget_parent(m);
     for (struct cf_watch **at = &m->watches; *at != NULL;) {
         struct cf_watch *watch = *at;
-        if (watch->users != 0) {
+        if (cf_load_acquire(&watch->users) != 0) {
             at = &watch->next;
             continue;
         }
