@@ -161,11 +161,25 @@ typedef struct cachify_info {
     int64_t held_ms;      /* since it was acquired */
     int64_t remaining_ms; /* 0 when over; CACHIFY_NEVER */
     uint64_t token;
-    uint32_t waiters; /* asleep for this key */
+    uint32_t waiters; /* how many wait for it */
     uint32_t value_len;
     char value[64];
     char command[16]; /* of the holder, NUL-terminated */
 } cachify_info_t;
+
+/* Somebody who waits for a lock. */
+typedef struct cachify_waiter {
+    const char *key; /* with its prefix, key_len bytes, not NUL-terminated */
+    uint32_t key_len;
+    bool event_loop;     /* by cachify_acquire_start: nobody sleeps */
+    int64_t pid;         /* as it sees itself in its own PID namespace */
+    int64_t thread;      /* kernel thread id */
+    int64_t waited_ms;   /* since it came */
+    int64_t awaited_pid; /* who has to go first: the holder, or who is before it in line;
+                            0: not known at this moment */
+    char command[16];    /* NUL-terminated */
+    char awaited_command[16];
+} cachify_waiter_t;
 
 /* The global instance, for calls with a NULL instance.  NULL config: all defaults.
  * init again replaces it safely under running threads: calls under way, and leases
@@ -242,6 +256,14 @@ CACHIFY_API cachify_status_t cachify_is_locked(cachify_t *instance, const char *
 CACHIFY_API cachify_status_t cachify_release_key(cachify_t *instance, const char *key);
 CACHIFY_API cachify_status_t cachify_query(cachify_t *instance, const char *key,
                                            cachify_info_t *info);
+
+/* Call fn for everybody who waits for the key, in order of arrival, until it returns other
+ * than 0.  What it is given is valid until it returns; it must not call the library.  OK, also
+ * where nobody waits; INVALID (also: a client that cannot tell); NO_MEMORY; else as query. */
+CACHIFY_API cachify_status_t cachify_waiters(cachify_t *instance, const char *key,
+                                             int (*fn)(void *context,
+                                                       const cachify_waiter_t *waiter),
+                                             void *context);
 
 /* A fixed text for a status (any number).  Never NULL. */
 CACHIFY_API const char *cachify_strerror(cachify_status_t status);

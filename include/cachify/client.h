@@ -103,6 +103,10 @@ struct cachify_client {
     cachify_status_t (*is_locked)(void *self, cachify_caller_t *, const char *key, uint32_t key_len,
                                   bool *locked);
 
+    /* Who waits, as cachify_waiters tells it; may be NULL. */
+    cachify_status_t (*waiters)(void *self, cachify_caller_t *, const char *key, uint32_t key_len,
+                                int (*fn)(void *context, const cachify_waiter_t *), void *context);
+
     /* A thread is about to make its first call (also each thread of a forked child), or
      * has made its last.  May be NULL. */
     cachify_status_t (*enter)(void *self, cachify_caller_t *);

@@ -71,6 +71,14 @@ CACHIFY_API cachify_status_t cachify_shm_leases(const cachify_shm_view_t *view,
                                                           const cachify_shm_lease_t *lease),
                                                 void *context, int *ended);
 
+/* Call fn for everybody who waits, in order of arrival.  key_len is 0 where the lock is between
+ * two holders at that moment.  A non-zero return ends the walk and is returned through *ended
+ * (NULL allowed).  OK; INVALID; NO_MEMORY. */
+CACHIFY_API cachify_status_t cachify_shm_waiters(const cachify_shm_view_t *view,
+                                                 int (*fn)(void *context,
+                                                           const cachify_waiter_t *waiter),
+                                                 void *context, int *ended);
+
 /* Looks at every word, record and entry.  OK; INVALID; NO_MEMORY. */
 CACHIFY_API cachify_status_t cachify_shm_count(const cachify_shm_view_t *view,
                                                cachify_shm_counts_t *counts);

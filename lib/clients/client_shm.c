@@ -12,6 +12,7 @@
 #include "shm/process.h"
 #include "shm/segment.h"
 #include "shm/wait.h"
+#include "shm/who.h"
 
 #define MANY_TRIES 100000u /* each means that somebody else set the key meanwhile */
 
@@ -99,6 +100,17 @@ static cachify_status_t shm_is_locked(void *self, cachify_caller_t *caller, cons
     (void)caller;
     struct cf_key k = key_of(m, key, key_len);
     return cf_segment_gone(m, cf_now_coarse(m)) ? gone(m) : cf_is_locked(m, &k, locked);
+}
+
+static cachify_status_t shm_waiters(void *self, cachify_caller_t *caller, const char *key,
+                                    uint32_t key_len,
+                                    int (*fn)(void *context, const cachify_waiter_t *),
+                                    void *context)
+{
+    struct cf_mapping *m = self;
+    (void)caller;
+    struct cf_key k = key_of(m, key, key_len);
+    return cf_segment_gone(m, cf_now_coarse(m)) ? gone(m) : cf_waiters(m, &k, fn, context);
 }
 
 static cachify_status_t shm_del(void *self, cachify_caller_t *caller, const char *key,
@@ -264,6 +276,7 @@ cachify_status_t cf_client_shm(const cachify_config_t *config, cachify_client_t 
         .pend_end = shm_pend_end,
         .query = shm_query,
         .is_locked = shm_is_locked,
+        .waiters = shm_waiters,
         .enter = shm_enter,
         .leave = shm_leave,
         .destroy = shm_destroy,

@@ -242,3 +242,29 @@ cachify_status_t cachify_query(cachify_t *instance, const char *key, cachify_inf
     }
     return status;
 }
+
+struct listing {
+    int (*fn)(void *context, const cachify_waiter_t *waiter);
+    void *context;
+};
+
+static cachify_status_t waiters(const cachify_t *instance, cachify_caller_t *caller,
+                                const struct cf_full_key *key, void *result)
+{
+    const cachify_client_t *client = &instance->client;
+    const struct listing *listing = result;
+    if (client->waiters == NULL)
+        return cf_report(CACHIFY_INVALID, "the instance's client cannot tell who waits");
+    return client->waiters(client->self, caller, key->bytes, key->len, listing->fn,
+                           listing->context);
+}
+
+cachify_status_t cachify_waiters(cachify_t *instance, const char *key,
+                                 int (*fn)(void *context, const cachify_waiter_t *waiter),
+                                 void *context)
+{
+    struct listing listing = {fn, context};
+    if (fn == NULL)
+        return cf_report(CACHIFY_INVALID, "fn is NULL; expected a function to be called");
+    return with_key(instance, key, waiters, &listing);
+}

@@ -13,6 +13,7 @@
 #include "shm/record.h"
 #include "shm/segment.h"
 #include "shm/view.h"
+#include "shm/who.h"
 
 /* A word that changes this often under the look at it is skipped: its lock is taken and
  * given back so fast that there is no holder to speak of. */

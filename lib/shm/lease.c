@@ -6,6 +6,7 @@
 #include "shm/line.h"
 #include "shm/liveness.h"
 #include "shm/move.h"
+#include "shm/who.h"
 
 #define MANY_TRIES 100000u
 
@@ -193,47 +194,6 @@ int64_t cf_remaining_ms(uint64_t deadline, uint64_t now)
 {
     int64_t ns = left_ns(deadline, now);
     return ns == CACHIFY_NEVER ? ns : ns / (int64_t)CF_MS;
-}
-
-/* The entry may serve another process by now: then it is not asked for a name. */
-static void describe_thread(const struct cf_mapping *m, cf_owner owner, uint64_t thread,
-                            cachify_info_t *info)
-{
-    uint32_t entry = cf_owner_entry(owner);
-    info->pid = cf_thread_pid(thread);
-    info->thread = cf_thread_tid(thread);
-    memset(info->command, 0, sizeof info->command);
-    if (entry >= m->processes || cf_load_relaxed(&m->process_at[entry].pid) != (uint64_t)info->pid)
-        return;
-    const struct cf_process *p = &m->process_at[entry];
-    uint64_t words[CF_COMMAND / 8];
-    for (unsigned i = 0; i < CF_COMMAND / 8; i++)
-        words[i] = cf_load_relaxed(&p->command[i]);
-    memcpy(info->command, words, sizeof words);
-    info->command[CF_COMMAND - 1] = '\0';
-}
-
-void cf_waiter_describe(const struct cf_mapping *m, uint32_t i, cachify_info_t *info)
-{
-    const struct cf_waiter *w = cf_waiter_at(m, i);
-    describe_thread(m, cf_load_relaxed(&w->owner), cf_load_relaxed(&w->thread), info);
-}
-
-/* The note's length is not trusted. */
-void cf_record_describe(const struct cf_mapping *m, const struct cf_record *r, uint64_t now,
-                        cachify_info_t *info)
-{
-    uint64_t acquired = cf_load_relaxed(&r->acquired);
-    uint32_t len = cf_load_relaxed(&r->value_len);
-    describe_thread(m, cf_load_relaxed(&r->owner), cf_load_relaxed(&r->thread), info);
-    info->held_ms = acquired < now ? (int64_t)((now - acquired) / CF_MS) : 0;
-    info->token = cf_load_relaxed(&r->token);
-    info->value_len = len <= m->value_max && len <= sizeof info->value ? len : 0;
-    const _Atomic uint64_t *value_at = &r->text[cf_key_words(m->key_max)];
-    for (uint32_t i = 0; i < info->value_len; i += 8) {
-        uint64_t word = cf_load_relaxed(&value_at[i / 8]);
-        memcpy(info->value + i, &word, sizeof word);
-    }
 }
 
 cachify_status_t cf_is_locked(struct cf_mapping *m, const struct cf_key *key, bool *locked)

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include <cachify/cachify.h>
-
 #include "shm/mapping.h"
 
 /* A key, hashed; its bytes are zero-padded to whole words. */
@@ -56,17 +54,5 @@ static inline bool cf_copy_confirmed(_Atomic uint64_t *slot, cf_word w)
     cf_fence_acquire();
     return cf_load_relaxed(slot) == w;
 }
-
-/* Everything a person may want to know of a lease.  To be confirmed like any copy; fills
- * all but state, remaining_ms and waiters. */
-void cf_record_describe(const struct cf_mapping *m, const struct cf_record *r, uint64_t now,
-                        cachify_info_t *info);
-
-/* Who a waiter is: pid, thread and command. */
-void cf_waiter_describe(const struct cf_mapping *m, uint32_t i, cachify_info_t *info);
-
-/* Milliseconds from now to a deadline, rounded down, so that nobody is told too much;
- * CACHIFY_NEVER for none. */
-int64_t cf_remaining_ms(uint64_t deadline, uint64_t now);
 
 #endif

@@ -8,6 +8,7 @@
 #include "shm/liveness.h"
 #include "shm/move.h"
 #include "shm/path.h"
+#include "shm/who.h"
 
 CF_ASSERT("a caller fits its store",
           sizeof(struct cf_caller) <= sizeof(((cachify_caller_t *)0)->store));
