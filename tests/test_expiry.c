@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "agent.h"
-#include "shm/record.h"
+#include "shm/who.h"
 
 static cachify_lease_t lease;
 

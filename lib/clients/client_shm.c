@@ -169,7 +169,7 @@ static void shm_wait_end(void *self, cachify_caller_t *caller, const cachify_req
 {
     struct cf_mapping *m = self;
     uint64_t hash = same_key(caller, request).hash;
-    cf_place_end(m, cf_place_of(caller), hash, got);
+    cf_place_end(m, cf_place_of(caller), hash);
     if (got)
         return; /* its release will do the rest */
     if (!cf_load_relaxed(&m->cut_short))
@@ -205,7 +205,7 @@ static void shm_pend_end(void *self, cachify_caller_t *caller, void *pending, bo
 {
     struct cf_mapping *m = self;
     (void)caller;
-    cf_pending_end(m, pending, got);
+    cf_pending_end(m, pending);
     if (!got)
         cf_watch_reap(m);
 }

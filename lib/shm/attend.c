@@ -258,7 +258,7 @@ cachify_status_t cf_pending_begin(struct cf_mapping *m, const cachify_caller_t *
         *pending = p;
         return CACHIFY_OK;
     }
-    cf_pending_end(m, p, false);
+    cf_pending_end(m, p);
     return cf_report(CACHIFY_NO_MEMORY, "no thread is to be had to wait with");
 }
 
@@ -273,33 +273,44 @@ static cachify_status_t acquire(struct cf_mapping *m, cachify_caller_t *caller,
     *own = p->place;
     cachify_status_t status =
         cf_table_acquire(m, caller, &p->key, request, cf_now_coarse(m), grant);
+    p->place = *own;
     *own = kept;
     return status;
 }
 
-cachify_status_t cf_pending_try(struct cf_mapping *m, cachify_caller_t *caller,
-                                struct cf_pending *p, const cachify_request_t *request,
-                                cachify_grant_t *grant)
+/* With the lock held: else the attendant could move the place on meanwhile. */
+static cachify_status_t try_and_rearm(struct cf_mapping *m, cachify_caller_t *caller,
+                                      struct cf_pending *p, const cachify_request_t *request,
+                                      cachify_grant_t *grant)
 {
     cachify_status_t status = acquire(m, caller, p, request, grant);
     if (status != CACHIFY_LOCKED)
         return status;
     if (cf_monotonic_ns() >= p->until) /* the last try: to be told of */
         caller->holder.waiters = cf_count_waiters(m, p->key.hash) - (p->place.entry != 0);
-    struct cf_attendant *a = m->attendant;
-    pthread_mutex_lock(&a->lock);
     rearm(p);
-    pthread_mutex_unlock(&a->lock);
-    ring_own_bell(m);
     return CACHIFY_LOCKED;
 }
 
-void cf_pending_end(struct cf_mapping *m, struct cf_pending *p, bool got)
+cachify_status_t cf_pending_try(struct cf_mapping *m, cachify_caller_t *caller,
+                                struct cf_pending *p, const cachify_request_t *request,
+                                cachify_grant_t *grant)
+{
+    struct cf_attendant *a = m->attendant;
+    pthread_mutex_lock(&a->lock);
+    cachify_status_t status = try_and_rearm(m, caller, p, request, grant);
+    pthread_mutex_unlock(&a->lock);
+    if (status == CACHIFY_LOCKED)
+        ring_own_bell(m); /* to be told when to look at this one */
+    return status;
+}
+
+void cf_pending_end(struct cf_mapping *m, struct cf_pending *p)
 {
     struct cf_attendant *a = m->attendant;
     pthread_mutex_lock(&a->lock);
     unlist(p);
     pthread_mutex_unlock(&a->lock);
-    cf_place_end(m, &p->place, p->key.hash, got);
+    cf_place_end(m, &p->place, p->key.hash);
     free(p);
 }

@@ -21,7 +21,7 @@ cachify_status_t cf_pending_try(struct cf_mapping *m, cachify_caller_t *caller,
                                 cachify_grant_t *grant);
 
 /* Leave the line; frees pending. */
-void cf_pending_end(struct cf_mapping *m, struct cf_pending *pending, bool got);
+void cf_pending_end(struct cf_mapping *m, struct cf_pending *pending);
 
 /* Before the mapping goes: nothing is pending any more. */
 void cf_attendant_end(struct cf_mapping *m);

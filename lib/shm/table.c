@@ -438,8 +438,11 @@ cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller
         status = acquire_slow(m, caller, key, request, grant);
         cf_spare_settle(m, cf_spare_of(caller));
     }
-    /* Who sleeps for it was told of another deadline, if of any. */
-    if (status == CACHIFY_OK && request->exp_ms < CF_BRIEF_MS)
+    if (status != CACHIFY_OK)
+        return status;
+    cf_place_leave(m, cf_place_of(caller));
+    if (request->exp_ms <
+        CF_BRIEF_MS) /* who sleeps for it was told of another deadline, if of any */
         cf_call_sooner(m, key->hash, cf_load_relaxed(&cf_lease_of(grant)->deadline));
     return status;
 }

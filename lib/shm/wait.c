@@ -109,21 +109,21 @@ struct cf_rest cf_place_arm(struct cf_mapping *m, struct cf_place *place, const 
     return rest;
 }
 
-static void leave(struct cf_mapping *m, const struct cf_place *place, uint64_t hash, bool got)
+void cf_place_leave(struct cf_mapping *m, struct cf_place *place)
 {
-    uint32_t own = cf_place_waiter(place);
-    uint64_t since = cf_load_relaxed(&cf_waiter_at(m, own)->since);
-    cf_line_leave(m, own);
-    if (!got)
-        cf_line_call_behind(m, hash, since, own);
+    if (place->entry != 0)
+        cf_line_leave(m, cf_place_waiter(place));
+    place->entry = 0;
 }
 
-void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash, bool got)
+void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash)
 {
-    if (place->entry == 0)
-        return;
-    if (!cf_load_relaxed(&m->cut_short))
-        leave(m, place, hash, got);
+    uint32_t own = cf_place_waiter(place);
+    if (place->entry != 0 && !cf_load_relaxed(&m->cut_short)) {
+        uint64_t since = cf_load_relaxed(&cf_waiter_at(m, own)->since);
+        cf_place_leave(m, place);
+        cf_line_call_behind(m, hash, since, own);
+    }
     cf_watch_end(m, place->watch);
     *place = (struct cf_place){0};
 }

@@ -39,8 +39,11 @@ struct cf_rest cf_place_arm(struct cf_mapping *m, struct cf_place *place, const 
 bool cf_place_enter(struct cf_mapping *m, struct cf_place *place, const struct cf_key *key,
                     uint64_t thread, bool by_bell);
 
-/* The wait is over.  Who leaves without the lock calls whoever is behind. */
-void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash, bool got);
+/* Leave the line, having the lock. */
+void cf_place_leave(struct cf_mapping *m, struct cf_place *place);
+
+/* The wait is over.  Who is still in line did not get the lock, and calls whoever is behind. */
+void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash);
 
 /* Sleep once: until called, or for ns at most; no longer than the lease in the way lasts.
  * Enters the line if it is not in it. */

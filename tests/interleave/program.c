@@ -101,7 +101,7 @@ static char take(enum who who, unsigned key, int64_t exp_ms)
     /* A grant is of the caller's own until it is granted. */
     cachify_status_t status =
         cf_table_acquire(m, &world.caller[who], &k, &request, world.now, &got);
-    cf_place_end(m, cf_place_of(&world.caller[who]), k.hash, status == CACHIFY_OK);
+    cf_place_end(m, cf_place_of(&world.caller[who]), k.hash);
     scheduler_settle();
     switch (status) {
     case CACHIFY_OK:

@@ -47,6 +47,8 @@ enum count {
     CONTENDED,
     DEADLOCKS,
     TIMED_OUT,
+    KEPT,
+    CANCELLED,
     FULL_SEEN,
     RELEASED,
     EXTENDED,
