@@ -111,6 +111,8 @@ static char take(enum who who, unsigned key, int64_t exp_ms)
             return 'o';
         return got.how == CACHIFY_EXPIRED ? 'e' : 'd';
     case CACHIFY_LOCKED:
+        if (world.caller[who].holder.state == CACHIFY_STATE_KEPT)
+            return 'k';
         if (!world.seen_held[who][key])
             wrong("%c was told that %c is held, which it never was", letter(who), 'a' + (int)key);
         return 'l';
@@ -203,6 +205,7 @@ static char wait_for(enum who who, unsigned key)
 {
     struct cf_key k = world_key(key);
     cachify_request_t request = {.key = k.bytes, .key_len = k.len};
+    cf_spare_of(&world.caller[who])->hash = k.hash; /* as an acquire before it leaves it */
     world_client.wait(&world.mapping[process_of(who)], &world.caller[who], &request,
                       (int64_t)CF_SECOND);
     return 'o';
