@@ -42,7 +42,7 @@ typedef struct cachify_grant {
 typedef struct cachify_caller {
     uint32_t serial;       /* of the thread, from 1; never used again in this process */
     uint32_t thread_id;    /* the kernel's */
-    uint64_t store[12];    /* the client's own, zero at first */
+    uint64_t store[16];    /* the client's own, zero at first */
     cachify_info_t holder; /* who holds the lock: filled with a LOCKED answer */
     bool holder_is_self;   /* this very thread, with a lease that never expires */
 } cachify_caller_t;

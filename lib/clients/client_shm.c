@@ -48,7 +48,7 @@ static cachify_status_t shm_acquire(void *self, cachify_caller_t *caller,
     uint64_t now = cf_now_coarse(m);
     if (!request->same_key) {
         spare->hash = cf_hash(request->key, request->key_len, m->hash_seed);
-        spare->quiet = 0;
+        spare->quiet = (struct cf_quiet){0};
     }
     struct cf_key key = same_key(caller, request);
     if (__builtin_expect(cf_segment_gone(m, now), 0))

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,14 @@ bool cf_time_namespace(int64_t *offset_ns, uint64_t *inode)
     long long nanoseconds = strtoll(end, NULL, 10);
     *offset_ns = (int64_t)seconds * (int64_t)CF_SECOND + nanoseconds;
     return true;
+}
+
+uint32_t cf_processors(void)
+{
+    cpu_set_t may;
+    if (sched_getaffinity(0, sizeof may, &may) != 0)
+        return 1; /* or more of them than the set has room for: spinning is not needed then */
+    return (uint32_t)CPU_COUNT(&may);
 }
 
 uint32_t cf_thread_id(void)

@@ -65,6 +65,9 @@ bool cf_time_namespace(int64_t *offset_ns, uint64_t *inode);
 /* Inode number of this process's PID namespace, 0 unknown. */
 uint64_t cf_pid_namespace(void);
 
+/* How many processors this thread may run on; 1 where that is not told. */
+uint32_t cf_processors(void);
+
 /* This thread's id in the kernel. */
 uint32_t cf_thread_id(void);
 

@@ -269,7 +269,7 @@ static cachify_status_t acquire(struct cf_mapping *m, cachify_caller_t *caller,
 {
     struct cf_place *own = cf_place_of(caller), kept = *own;
     cf_spare_of(caller)->hash = p->key.hash;
-    cf_spare_of(caller)->quiet = 0;
+    cf_spare_of(caller)->quiet = (struct cf_quiet){0};
     *own = p->place;
     cachify_status_t status =
         cf_table_acquire(m, caller, &p->key, request, cf_now_coarse(m), grant);

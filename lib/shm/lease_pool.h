@@ -3,16 +3,17 @@
 #ifndef CF_SHM_LEASE_POOL_H
 #define CF_SHM_LEASE_POOL_H
 
+#include "shm/line.h"
 #include "shm/mapping.h"
 
 /* A thread's spare, in the client's part of cachify_caller_t. */
 struct cf_spare {
-    uint64_t record;     /* its number + 1; 0: none */
-    uint64_t generation; /* last used */
-    uint64_t slot;       /* where it lies idle (W3); 0: in hand */
-    uint64_t cursor;     /* where this thread looks for the next free record */
-    uint64_t hash;       /* of the key this thread asked for last */
-    uint64_t quiet;      /* ns: until then nobody in line for that key need be let go first */
+    uint64_t record;       /* its number + 1; 0: none */
+    uint64_t generation;   /* last used */
+    uint64_t slot;         /* where it lies idle (W3); 0: in hand */
+    uint64_t cursor;       /* where this thread looks for the next free record */
+    uint64_t hash;         /* of the key this thread asked for last */
+    struct cf_quiet quiet; /* of the line for that key */
 };
 
 enum cf_purpose {

@@ -261,14 +261,16 @@ static void disarm(struct cf_mapping *m, uint64_t hash, uint32_t armed)
 }
 
 /* Whether who was called last in the group waits for this key and is on its way: then
- * there is no need to look along the line. */
-static bool is_hint_coming(struct cf_mapping *m, uint64_t hash, uint64_t now)
+ * there is no need to look along the line.  By the coarse clock, for this is asked at each
+ * release of a contended lock; that a call is over is noticed some ms later for it. */
+static bool is_hint_coming(struct cf_mapping *m, uint64_t hash)
 {
     uint32_t hint = cf_load_relaxed(&m->group_at[cf_home(m, hash)].called);
     struct one one;
     uint64_t its_hash;
     return hint != 0 && hint <= m->waiters && look(m, hint - 1, &one, &its_hash) &&
-           its_hash == hash && is_on_the_way(m, &one, now) && !cf_owner_known_dead(m, one.owner);
+           its_hash == hash && is_on_the_way(m, &one, cf_now_coarse(m)) &&
+           !cf_owner_known_dead(m, one.owner);
 }
 
 static void leave_hint(struct cf_mapping *m, uint64_t hash, uint32_t i)
@@ -280,9 +282,9 @@ void cf_call_slow(struct cf_mapping *m, uint64_t hash)
 {
     __builtin_prefetch(cf_line_at(m)); /* cold, if they slept long */
     __builtin_prefetch(m->waiter_at, 1);
-    uint64_t now = cf_now(m);
-    if (is_hint_coming(m, hash, now))
+    if (is_hint_coming(m, hash))
         return;
+    uint64_t now = cf_now(m);
     /* Each round calls one, or finds it absent: no more rounds than waiters. */
     for (uint32_t rounds = 0; rounds < m->waiters; rounds++) {
         uint32_t armed = cf_load_seq(cf_wait_word(m, hash));
@@ -315,19 +317,34 @@ void cf_call_sooner_slow(struct cf_mapping *m, uint64_t hash, uint64_t deadline)
     }
 }
 
-uint32_t cf_line_ahead_slow(struct cf_mapping *m, uint64_t hash, uint32_t own, uint64_t *quiet)
+#define ASK_NS (CF_PATIENCE_NS / 10) /* so long it may go on being asked without a look */
+#define SKIP_MOST 64u
+
+/* Whether the last look still serves.  How often it is asked without one is for the next time
+ * learnt from how fast the questions came; should they come slower, the coarse clock tells. */
+static bool is_quiet(struct cf_quiet *quiet, uint64_t now)
 {
-    uint64_t now = cf_now(m);
-    uint64_t since =
-        own != CF_NO_WAITER ? cf_load_relaxed(&cf_waiter_at(m, own)->since) : UINT64_MAX;
-    if (own == CF_NO_WAITER && now < *quiet)
+    uint64_t interval = (now - quiet->looked) / (quiet->asked + 1) + 1;
+    quiet->looked = now;
+    quiet->asked = 0;
+    quiet->skip = ASK_NS / interval < SKIP_MOST ? (uint32_t)(ASK_NS / interval) : SKIP_MOST;
+    return now < quiet->until;
+}
+
+uint32_t cf_line_ahead_slow(struct cf_mapping *m, uint64_t hash, uint32_t own,
+                            struct cf_quiet *quiet)
+{
+    uint64_t now = cf_now(m), since = UINT64_MAX;
+    if (own != CF_NO_WAITER)
+        since = cf_load_relaxed(&cf_waiter_at(m, own)->since);
+    else if (is_quiet(quiet, now))
         return CF_NO_WAITER;
     for (uint32_t rounds = 0; rounds < m->waiters; rounds++) {
         struct seen seen = look_along(m, hash, since, own, now);
         if (seen.turn != CF_NO_WAITER)
             return seen.turn;
         if (seen.first.i == CF_NO_WAITER || !is_patient(&seen.first, now)) {
-            *quiet = (seen.first.i != CF_NO_WAITER ? seen.first.since : now) + CF_PATIENCE_NS;
+            quiet->until = (seen.first.i != CF_NO_WAITER ? seen.first.since : now) + CF_PATIENCE_NS;
             return CF_NO_WAITER;
         }
         if (call(m, &seen.first, now)) {
@@ -338,31 +355,45 @@ uint32_t cf_line_ahead_slow(struct cf_mapping *m, uint64_t hash, uint32_t own, u
     return CF_NO_WAITER;
 }
 
-void cf_line_call_behind(struct cf_mapping *m, uint64_t hash, uint64_t since, uint32_t i)
+/* The first in L1 behind (since, i); i is CF_NO_WAITER if there is none. */
+static struct one find_behind(struct cf_mapping *m, uint64_t hash, uint64_t since, uint32_t i)
 {
     struct one next = {.i = CF_NO_WAITER}, one;
     uint64_t its_hash;
     FOR_EACH_WAITER(m, other)
     {
         if (!look(m, other, &one, &its_hash) || its_hash != hash || is_before(&one, since, i) ||
-            !is_waiting(&one))
+            !is_waiting(&one) || cf_owner_known_dead(m, one.owner))
             continue;
         if (next.i == CF_NO_WAITER || is_before(&one, next.since, next.i))
             next = one;
     }
-    if (next.i != CF_NO_WAITER)
-        call(m, &next, cf_now(m));
+    return next;
 }
 
+void cf_line_call_behind(struct cf_mapping *m, uint64_t hash, uint64_t since, uint32_t i)
+{
+    uint64_t now = cf_now(m);
+    for (uint32_t rounds = 0; rounds < m->waiters; rounds++) {
+        struct one next = find_behind(m, hash, since, i);
+        if (next.i == CF_NO_WAITER || call(m, &next, now))
+            break;
+    }
+    cf_call(m, hash);
+}
+
+/* Those in L2 as well: whoever called them may be the one that died, before it woke them. */
 void cf_line_nudge_awaiting(struct cf_mapping *m, cf_owner self, cf_owner awaited)
 {
     struct one one;
     uint64_t hash;
     FOR_EACH_WAITER(m, i)
     {
-        if (look(m, i, &one, &hash) && one.owner == self && is_waiting(&one) &&
-            cf_load_relaxed(&cf_waiter_at(m, i)->awaited) == awaited)
-            call(m, &one, cf_now(m));
+        if (!look(m, i, &one, &hash) || one.owner != self ||
+            cf_load_relaxed(&cf_waiter_at(m, i)->awaited) != awaited)
+            continue;
+        if (!is_waiting(&one) || !call(m, &one, cf_now(m)))
+            wake(m, &one);
     }
 }
 

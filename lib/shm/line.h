@@ -75,7 +75,9 @@ bool cf_line_still_before(const struct cf_mapping *m, uint32_t i, uint32_t befor
 
 void cf_call_slow(struct cf_mapping *m, uint64_t hash);
 void cf_call_sooner_slow(struct cf_mapping *m, uint64_t hash, uint64_t deadline);
-uint32_t cf_line_ahead_slow(struct cf_mapping *m, uint64_t hash, uint32_t own, uint64_t *quiet);
+struct cf_quiet;
+uint32_t cf_line_ahead_slow(struct cf_mapping *m, uint64_t hash, uint32_t own,
+                            struct cf_quiet *quiet);
 
 /* Whether somebody may be asleep for the key, or have the turn.  seq_cst: E7. */
 static inline bool cf_line_armed(const struct cf_mapping *m, uint64_t hash)
@@ -98,16 +100,30 @@ static inline void cf_call_sooner(struct cf_mapping *m, uint64_t hash, uint64_t 
         cf_call_sooner_slow(m, hash, deadline);
 }
 
+/* What a thread that takes one lock again and again remembers of its line, so that it need
+ * not look along it, nor at the precise clock, each time.  All zero: nothing. */
+struct cf_quiet {
+    uint64_t until;  /* ns: nobody need be let go first before then */
+    uint64_t looked; /* ns: the last look at the precise clock */
+    uint32_t asked;  /* how often it was asked since */
+    uint32_t skip;   /* of these, how often without a look */
+};
+
 /* Before a free lock is taken by waiter own (CF_NO_WAITER: by nobody in line): who has to be
- * let go first, being called where need be; CF_NO_WAITER: nobody.  *quiet: no need to ask
- * again for this key before then (ns). */
+ * let go first, being called where need be; CF_NO_WAITER: nobody.  now: the coarse clock. */
 static inline uint32_t cf_line_ahead(struct cf_mapping *m, uint64_t hash, uint32_t own,
-                                     uint64_t *quiet)
+                                     struct cf_quiet *quiet, uint64_t now)
 {
-    return cf_line_armed(m, hash) ? cf_line_ahead_slow(m, hash, own, quiet) : CF_NO_WAITER;
+    if (!cf_line_armed(m, hash))
+        return CF_NO_WAITER;
+    if (own == CF_NO_WAITER && quiet->asked++ < quiet->skip && now < quiet->until)
+        return CF_NO_WAITER;
+    return cf_line_ahead_slow(m, hash, own, quiet);
 }
 
-/* Call whoever is the next behind a waiter that has left: it has to look who is before it now. */
+/* After a waiter has left without the lock: call whoever is the next behind it, who has to look
+ * who is before it now; and, as the last try may have come before a release that counted on it,
+ * whoever is the first. */
 void cf_line_call_behind(struct cf_mapping *m, uint64_t hash, uint64_t since, uint32_t i);
 
 /* Call all waiters of process self that await this owner. */

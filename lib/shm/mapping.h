@@ -48,6 +48,11 @@ struct cf_mapping {
     uint32_t pid;           /* this process's */
     void *live_page;        /* keeps the locked description open */
 
+    /* What this process has learnt of spinning: wait.c. */
+    uint32_t processors;
+    _Atomic uint32_t spins;
+    _Atomic uint32_t spin_waits;
+
     /* This process's threads: watch.c, attend.c.  Under the process lock. */
     struct cf_watch *watches;
     uint32_t watch_count;

@@ -189,6 +189,7 @@ static cachify_status_t map(int fd, const struct cf_header *h, const struct stat
     m->device = st->st_dev;
     m->inode = st->st_ino;
     m->checked = cf_now_coarse(m);
+    m->processors = cf_processors();
     *mapping = m;
     return CACHIFY_OK;
 }

@@ -176,10 +176,11 @@ static void set_origin(const struct cf_found *found, bool dead, cachify_grant_t 
 enum step { DONE, BUSY, KEPT, AGAIN, FULL_TABLE, GIVE_UP };
 
 /* Who has to be let go first where the lock is free; CF_NO_WAITER: nobody. */
-static inline uint32_t ahead_of(struct cf_mapping *m, cachify_caller_t *caller, uint64_t hash)
+static inline uint32_t ahead_of(struct cf_mapping *m, cachify_caller_t *caller, uint64_t hash,
+                                uint64_t now)
 {
-    return cf_line_ahead(m, hash, cf_place_waiter(cf_place_of(caller)),
-                         &cf_spare_of(caller)->quiet);
+    return cf_line_ahead(m, hash, cf_place_waiter(cf_place_of(caller)), &cf_spare_of(caller)->quiet,
+                         now);
 }
 
 /* T4 with one's own idle word: the hot path of a lock that one thread takes again and
@@ -195,7 +196,7 @@ static inline bool retake(struct cf_mapping *m, cachify_caller_t *caller, const 
     struct cf_record *r = cf_record_at(m, (uint32_t)spare->record - 1);
     cf_word idle = cf_word_make(CF_IDLE, key->hash, spare->generation, (uint32_t)spare->record - 1);
     if (cf_load_relaxed(cf_slot_at(m, number)) != idle || !cf_record_has_key(r, key) ||
-        ahead_of(m, caller, key->hash) != CF_NO_WAITER)
+        ahead_of(m, caller, key->hash, now) != CF_NO_WAITER)
         return false;
     cf_word held = cf_word_with_state(idle, CF_HELD);
     struct terms terms = {.token = cf_load_relaxed(&r->token) + 1}; /* K2 */
@@ -370,7 +371,7 @@ static inline enum step attempt(struct cf_mapping *m, cachify_caller_t *caller,
     bool held = walk->found.slot != 0 && cf_word_state(walk->found.word) == CF_HELD;
     if (held && cf_lease_live(m, &walk->found.copy))
         return BUSY;
-    uint32_t ahead = ahead_of(m, caller, key->hash);
+    uint32_t ahead = ahead_of(m, caller, key->hash, cf_now_coarse(m));
     if (ahead != CF_NO_WAITER) {
         describe_first(m, caller, ahead, key->hash);
         return KEPT;
@@ -429,6 +430,16 @@ static cachify_status_t acquire_slow(struct cf_mapping *m, cachify_caller_t *cal
                                       "some process writes into it what is no lock");
 }
 
+/* Having the lock.  Who took it out meanwhile, by force or after its end, may have seen us in
+ * line still, on the way to it, and called nobody. */
+static void leave_line(struct cf_mapping *m, cachify_caller_t *caller, uint64_t hash,
+                       const struct cf_lease *lease)
+{
+    cf_place_leave(m, cf_place_of(caller));
+    if (cf_load_seq(cf_slot_at(m, (uint32_t)lease->slot)) != cf_load_relaxed(&lease->word))
+        cf_call(m, hash);
+}
+
 cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller,
                                   const struct cf_key *key, const cachify_request_t *request,
                                   uint64_t now, cachify_grant_t *grant)
@@ -440,9 +451,9 @@ cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller
     }
     if (status != CACHIFY_OK)
         return status;
-    cf_place_leave(m, cf_place_of(caller));
-    if (request->exp_ms <
-        CF_BRIEF_MS) /* who sleeps for it was told of another deadline, if of any */
+    if (cf_place_of(caller)->entry != 0)
+        leave_line(m, caller, key->hash, cf_lease_of(grant));
+    if (request->exp_ms < CF_BRIEF_MS) /* who sleeps for it was told of another deadline */
         cf_call_sooner(m, key->hash, cf_load_relaxed(&cf_lease_of(grant)->deadline));
     return status;
 }

@@ -99,8 +99,8 @@ struct cf_rest cf_place_arm(struct cf_mapping *m, struct cf_place *place, const 
         rest.until = earlier(limit, await_holder(m, place, &found.copy, now));
         rest.record = cf_word_record(found.word);
     } else {
-        uint64_t quiet = 0;
-        uint32_t ahead = cf_line_ahead(m, key->hash, own, &quiet);
+        struct cf_quiet quiet = {0};
+        uint32_t ahead = cf_line_ahead(m, key->hash, own, &quiet, now);
         rest.try_now = ahead == CF_NO_WAITER;
         if (!rest.try_now)
             rest.until = earlier(limit, await_turn(m, place, ahead, now));
@@ -128,6 +128,51 @@ void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash)
     *place = (struct cf_place){0};
 }
 
+/* ---- Spinning ---- */
+
+#define SPINS_MOST 100u /* pauses: some 2 us, less than a sleep and its wake cost */
+#define SPINS_PROBE 16u /* every so many waits it is tried, whatever was learnt */
+
+/* How long pays is learnt from how long it took when it ended well.  Whether it does is a
+ * matter of whether the holder runs, on another processor, and is soon done. */
+static uint32_t spins_worth(struct cf_mapping *m)
+{
+    uint32_t learnt = cf_load_relaxed(&m->spins);
+    if (m->processors < 2)
+        return 0;
+    if (cf_add_relaxed(&m->spin_waits, 1) % SPINS_PROBE == 0)
+        return SPINS_MOST;
+    return learnt == 0 ? 0 : learnt < SPINS_MOST / 2 ? 2 * learnt : SPINS_MOST;
+}
+
+/* Threads may lose each other's lessons, which is no matter. */
+static void learn(struct cf_mapping *m, uint32_t took, bool well)
+{
+    uint32_t learnt = cf_load_relaxed(&m->spins);
+    cf_store_relaxed(&m->spins, well ? (3 * learnt + took + 4) / 4 : learnt / 2);
+}
+
+/* Whether the lock was seen to change hands, by somebody who is not in line yet. */
+static bool spin(struct cf_mapping *m, const struct cf_key *key)
+{
+    uint32_t most = spins_worth(m);
+    bool unsure;
+    if (most == 0)
+        return false;
+    struct cf_found found = cf_table_find(m, key, &unsure);
+    if (found.slot == 0)
+        return true;
+    for (uint32_t i = 0; i < most; i++) {
+        if (cf_load_relaxed(cf_slot_at(m, found.slot)) != found.word) {
+            learn(m, i, true);
+            return true;
+        }
+        cf_pause();
+    }
+    learn(m, most, false);
+    return false;
+}
+
 /* ---- A thread's sleep ---- */
 
 /* Who slept long finds nothing in the caches any more: ask for all at once. */
@@ -144,6 +189,8 @@ static void fetch(const struct cf_mapping *m, uint64_t hash, uint32_t record)
 void cf_wait(struct cf_mapping *m, struct cf_place *place, const struct cf_key *key,
              uint64_t thread, uint64_t ns)
 {
+    if (place->entry == 0 && spin(m, key))
+        return;
     uint64_t limit = cf_now(m) + ns;
     if (place->entry == 0 && !cf_place_enter(m, place, key, thread, false)) {
         cf_nanosleep(ns); /* nobody can call it: it looks again after the poll interval */

@@ -74,6 +74,7 @@ void world_open(void)
     opened->groups = GROUPS;
     opened->processes = WHO;
     opened->waiters = WHO;
+    opened->processors = 1; /* no spinning */
     opened->hash_seed = 0;
     for (unsigned w = 0; w < WHO; w++) {
         registered[w].m = *opened;
