@@ -47,8 +47,7 @@ static _Atomic uint32_t *bell_of(const struct cf_mapping *m)
 /* Wakes the attendant, too, for a look at what was changed in the list. */
 static void ring_own_bell(const struct cf_mapping *m)
 {
-    cf_add_seq(bell_of(m), CF_BELL_SEQUENCE);
-    cf_futex_wake(bell_of(m), 1);
+    cf_bell_ring(m, cf_owner_entry(cf_self(m)));
 }
 
 /* ---- The thread ---- */

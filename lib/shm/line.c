@@ -181,17 +181,24 @@ bool cf_line_still_before(const struct cf_mapping *m, uint32_t i, uint32_t befor
 
 /* ---- Calling ---- */
 
+/* Who woke it says so: until it runs, others would find nobody asleep, and think it stopped. */
+bool cf_bell_ring(const struct cf_mapping *m, uint32_t entry)
+{
+    _Atomic uint32_t *bell = &m->process_at[entry].bell;
+    uint32_t old = cf_add_seq(bell, CF_BELL_SEQUENCE);
+    if (cf_futex_wake(bell, 1) == 0)
+        return (old & CF_BELL_ASLEEP) == 0;
+    cf_and_seq(bell, ~CF_BELL_ASLEEP);
+    return true;
+}
+
 /* Whether it was asleep, or is known to be awake. */
 static bool wake(struct cf_mapping *m, const struct one *one)
 {
     struct cf_waiter *w = cf_waiter_at(m, one->i);
     if (cf_load_relaxed(&w->by_bell) == 0)
         return cf_futex_wake(&w->word, 1) > 0;
-    if (cf_owner_entry(one->owner) >= m->processes)
-        return false;
-    _Atomic uint32_t *bell = &m->process_at[cf_owner_entry(one->owner)].bell;
-    uint32_t old = cf_add_seq(bell, CF_BELL_SEQUENCE);
-    return cf_futex_wake(bell, 1) > 0 || (old & CF_BELL_ASLEEP) == 0;
+    return cf_owner_entry(one->owner) < m->processes && cf_bell_ring(m, cf_owner_entry(one->owner));
 }
 
 /* L1 to L2, and awake; to L3 if it was not asleep.  False: it was not, or somebody else

@@ -126,6 +126,9 @@ static inline uint32_t cf_line_ahead(struct cf_mapping *m, uint64_t hash, uint32
  * whoever is the first. */
 void cf_line_call_behind(struct cf_mapping *m, uint64_t hash, uint64_t since, uint32_t i);
 
+/* Ring a process's bell.  Whether its attendant was asleep, or is known to be awake. */
+bool cf_bell_ring(const struct cf_mapping *m, uint32_t entry);
+
 /* Call all waiters of process self that await this owner. */
 void cf_line_nudge_awaiting(struct cf_mapping *m, cf_owner self, cf_owner awaited);
 
