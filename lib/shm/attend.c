@@ -37,7 +37,8 @@ struct cf_attendant {
 
 /* So long it stays without anything to do, for the next one. */
 #define LINGER_NS (100 * CF_MS)
-#define LONG_NS (3600 * CF_SECOND)
+/* At most so long it sleeps: nobody can ring in a segment that was cut short. */
+#define LONG_NS CF_SECOND
 
 static _Atomic uint32_t *bell_of(const struct cf_mapping *m)
 {
@@ -115,13 +116,14 @@ static uint64_t attend_all(struct cf_attendant *a)
     return next;
 }
 
-static void sleep_on_bell(const struct cf_mapping *m, uint32_t heard, uint64_t until)
+static void sleep_on_bell(struct cf_mapping *m, uint32_t heard, uint64_t until)
 {
     uint64_t now = cf_now(m);
     uint32_t asleep = heard | CF_BELL_ASLEEP;
     if (until <= now || !cf_cas32(bell_of(m), heard, asleep))
         return;
-    cf_futex_wait(bell_of(m), asleep, until - now);
+    if (!cf_futex_wait(bell_of(m), asleep, until - now) && cf_segment_cut_short(m))
+        return; /* it is asked before its memory is touched again */
     cf_and_seq(bell_of(m), ~CF_BELL_ASLEEP);
 }
 
