@@ -37,6 +37,8 @@ struct cf_attendant {
 
 /* So long it stays without anything to do, for the next one. */
 #define LINGER_NS (100 * CF_MS)
+/* A look that is due so soon is taken with the others: a wake costs more than a look. */
+#define TOGETHER_NS (4 * CF_MS)
 /* At most so long it sleeps: nobody can ring in a segment that was cut short. */
 #define LONG_NS CF_SECOND
 
@@ -91,7 +93,7 @@ static uint64_t attend(struct cf_pending *p, uint64_t now)
     } else if (!p->fired && is_called(p)) {
         p->look_at = now + CF_TURN_NS;
         fire(p);
-    } else if (!p->fired && now >= p->look_at) {
+    } else if (!p->fired && now + TOGETHER_NS >= p->look_at) {
         look(p);
     }
     return p->look_at;
