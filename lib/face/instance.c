@@ -252,6 +252,11 @@ static cachify_status_t open_client(const cachify_config_t *config, cachify_clie
         return cf_report(CACHIFY_INVALID,
                          "the client lacks one of acquire, release, extend, remaining_ns, "
                          "query and del");
+    if ((client->pend == NULL) != (client->pend_try == NULL) ||
+        (client->pend == NULL) != (client->pend_end == NULL))
+        return cf_report(
+            CACHIFY_INVALID,
+            "the client lacks one of pend, pend_try and pend_end; expected all or none");
     return CACHIFY_OK;
 }
 
