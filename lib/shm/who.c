@@ -131,7 +131,7 @@ static struct one *list_line(const struct cf_mapping *m, uint64_t hash, uint32_t
     return line;
 }
 
-cachify_status_t cf_waiters(const struct cf_mapping *m, const struct cf_key *key,
+cachify_status_t cf_waiters(struct cf_mapping *m, const struct cf_key *key,
                             int (*fn)(void *context, const cachify_waiter_t *), void *context)
 {
     uint32_t count;
@@ -141,6 +141,8 @@ cachify_status_t cf_waiters(const struct cf_mapping *m, const struct cf_key *key
     uint64_t now = cf_now(m);
     for (uint32_t i = 0; i < count; i++) {
         cachify_waiter_t waiter = {.key = key->bytes, .key_len = key->len};
+        if (cf_owner_dead(m, line[i].owner, now))
+            continue; /* nobody may have had a reason to ask before */
         if (describe_one(m, &line[i], now, &waiter) && fn(context, &waiter) != 0)
             break;
     }

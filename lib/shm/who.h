@@ -1,4 +1,5 @@
-/* What is told to people of holders and waiters.  Reads only, confirms what it read. */
+/* What is told to people of holders and waiters.  Confirms what it read; changes nothing, but that
+ * cf_waiters notes a death that nobody noted before. */
 #ifndef CF_SHM_WHO_H
 #define CF_SHM_WHO_H
 
@@ -23,7 +24,7 @@ void cf_waiter_describe(const struct cf_mapping *m, uint32_t i, cachify_info_t *
 int64_t cf_remaining_ms(uint64_t deadline, uint64_t now);
 
 /* Who waits for the key, in order of arrival; until fn returns other than 0.  OK; NO_MEMORY. */
-cachify_status_t cf_waiters(const struct cf_mapping *m, const struct cf_key *key,
+cachify_status_t cf_waiters(struct cf_mapping *m, const struct cf_key *key,
                             int (*fn)(void *context, const cachify_waiter_t *), void *context);
 
 #endif
