@@ -177,11 +177,10 @@ static bool is_asleep(pid_t pid)
     return end != NULL && end[1] == ' ' && end[2] == 'S';
 }
 
-/* Its waiter, armed; NULL if there is none. */
-static const struct cf_waiter *waiter_of(const struct agent *agent)
+struct cf_waiter *agent_waiter(const struct agent *agent)
 {
     for (uint32_t i = cf_line_next(here.m, 0); i != CF_NO_WAITER; i = cf_line_next(here.m, i + 1)) {
-        const struct cf_waiter *w = cf_waiter_at(here.m, i);
+        struct cf_waiter *w = cf_waiter_at(here.m, i);
         if (cf_load_acquire(&w->owner) == agent->owner &&
             cf_load_relaxed(&w->hash) == agent->hash && cf_load_acquire(&w->until) != 0)
             return w;
@@ -192,12 +191,12 @@ static const struct cf_waiter *waiter_of(const struct agent *agent)
 /* In line and armed, and then asleep: a waiter has nothing else to sleep for. */
 static bool is_waiting(const struct agent *agent)
 {
-    return waiter_of(agent) != NULL && is_asleep(agent->pid);
+    return agent_waiter(agent) != NULL && is_asleep(agent->pid);
 }
 
 static bool is_settled(const struct agent *agent)
 {
-    const struct cf_waiter *w = waiter_of(agent);
+    const struct cf_waiter *w = agent_waiter(agent);
     return w != NULL && cf_load_relaxed(&w->until) > cf_now(here.m) + 2 * CF_UNWATCHED_NS &&
            is_asleep(agent->pid);
 }
@@ -286,6 +285,15 @@ struct agent_answer agent_wait(struct agent *agent, const char *key, int64_t tim
     order.timeout_ms = timeout_ms;
     order.exp_ms = exp_ms;
     return agent_do(agent, &order);
+}
+
+struct agent *agent_in_line(const char *key)
+{
+    struct agent *agent = agent_start();
+    struct agent_answer answer = agent_wait(agent, key, 0, 0);
+    ck_assert_msg(answer.verdict == WOULD_BLOCK, "answered %s", status_name(answer.status));
+    agent_settle(agent);
+    return agent;
 }
 
 struct agent_answer agent_release(struct agent *agent)

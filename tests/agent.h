@@ -79,6 +79,8 @@ struct agent_answer agent_finish(struct agent *agent);
 /* Returns when it sleeps longer than the first short sleep of a wait: it will not be up again
  * of itself before its poll interval, its timeout, or the lease's end. */
 void agent_settle(const struct agent *agent);
+/* Its entry in the line, once it was armed; NULL if it has none. */
+struct cf_waiter *agent_waiter(const struct agent *agent);
 /* Whether such an order is still without an answer. */
 bool agent_is_busy(const struct agent *agent);
 
@@ -88,6 +90,8 @@ struct agent_answer agent_take(struct agent *agent, const char *key, int64_t exp
 struct agent_answer agent_wait(struct agent *agent, const char *key, int64_t timeout_ms,
                                int64_t exp_ms);
 struct agent_answer agent_release(struct agent *agent);
+/* A new one that waits for the key, settled. */
+struct agent *agent_in_line(const char *key);
 struct agent_answer agent_extend(struct agent *agent, int64_t exp_ms);
 struct agent_answer agent_force(struct agent *agent, const char *key);
 struct agent_answer agent_look(struct agent *agent); /* asks about its lease */

@@ -2,101 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../tools/text.h"
 #include "agent.h"
 #include "json.h"
-
-#define ROOM (1 << 20)
-#define LINES 200
+#include "tool.h"
 
 static cachify_lease_t lease, second;
-
-/* ---- Running it ---- */
-
-static struct {
-    int status; /* of its exit */
-    char out[ROOM];
-    char error[4096];
-    char *line[LINES]; /* of out, without their ends */
-    unsigned lines;
-} ran;
-
-static void read_all(int fd, char *to, size_t room)
-{
-    size_t used = 0;
-    ssize_t n;
-    while (used < room - 1 && (n = read(fd, to + used, room - 1 - used)) > 0)
-        used += (size_t)n;
-    to[used] = '\0';
-    close(fd);
-}
-
-static void split_lines(void)
-{
-    static char text[ROOM];
-    memcpy(text, ran.out, sizeof text);
-    ran.lines = 0;
-    for (char *at = text, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
-        *end = '\0';
-        ck_assert_uint_lt(ran.lines, LINES);
-        ran.line[ran.lines++] = at;
-    }
-}
-
-/* Its output to a file, or NULL to read it. */
-static pid_t start(char **arguments, const char *to, int out, int error)
-{
-    fflush(NULL);
-    pid_t pid = fork();
-    ck_assert_int_ge(pid, 0);
-    if (pid != 0)
-        return pid;
-    const char *tool = getenv("CACHIFY_INSPECT");
-    if (to != NULL)
-        out = open(to, O_WRONLY | O_CLOEXEC);
-    dup2(out, STDOUT_FILENO);
-    dup2(error, STDERR_FILENO);
-    unsetenv("LD_PRELOAD"); /* of an interpreter of instructions that runs the suite */
-    execv(tool != NULL ? tool : "tools/cachify-shm-inspect", arguments);
-    _exit(127);
-}
-
-static void run_to(const char *to, char **arguments)
-{
-    int out[2], error[2];
-    ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
-    ck_assert_int_eq(pipe2(error, O_CLOEXEC), 0);
-    pid_t pid = start(arguments, to, out[1], error[1]);
-    close(out[1]);
-    close(error[1]);
-    read_all(out[0], ran.out, sizeof ran.out);
-    read_all(error[0], ran.error, sizeof ran.error);
-    ck_assert_int_eq(waitpid(pid, &ran.status, 0), pid);
-    ck_assert_msg(WIFEXITED(ran.status), "killed by signal %d", WTERMSIG(ran.status));
-    ran.status = WEXITSTATUS(ran.status);
-    split_lines();
-}
-
-#define RUN(...) run_to(NULL, (char *[]){"cachify-shm-inspect", __VA_ARGS__, NULL})
-
-/* On this test's segment, and it has to succeed without a word of complaint. */
-#define RUN_HERE(...)                                                                              \
-    do {                                                                                           \
-        RUN("--path", here.path, __VA_ARGS__);                                                     \
-        ck_assert_msg(ran.status == 0, "exit status %d: %s", ran.status, ran.error);               \
-        ck_assert_str_eq(ran.error, "");                                                           \
-    } while (0)
-
-static void assert_fails(int status, const char *says)
-{
-    ck_assert_msg(ran.status == status, "exit status %d: %s", ran.status, ran.error);
-    ck_assert_msg(strstr(ran.error, says) != NULL, "\"%s\" is not in \"%s\"", says, ran.error);
-    ck_assert_int_eq(strncmp(ran.error, "cachify-shm-inspect: ", 21), 0);
-    ck_assert_str_eq(ran.out, "");
-}
 
 static void take_bytes(const char *key, const void *note, size_t note_len, cachify_lease_t *to)
 {
@@ -200,30 +113,6 @@ END_TEST
 
 /* ---- JSON ---- */
 
-static void assert_json(void)
-{
-    size_t where;
-    ck_assert_msg(json_valid(ran.out, strlen(ran.out), &where), "no JSON from byte %zu on: %.60s",
-                  where, ran.out + where);
-}
-
-/* The object of a lock in its line. */
-static const char *object_in(unsigned line)
-{
-    const char *object = strchr(ran.line[line], '{');
-    ck_assert_ptr_nonnull(object);
-    return object;
-}
-
-static void assert_member(const char *object, const char *name, const char *expected)
-{
-    size_t len;
-    const char *value = json_member(object, name, &len);
-    ck_assert_msg(value != NULL, "%s is not in %s", name, object);
-    ck_assert_msg(len == strlen(expected) && memcmp(value, expected, len) == 0,
-                  "%s is not %s in %s", name, expected, object);
-}
-
 START_TEST(json_has_typed_fields)
 {
     char number[PATH_ROOM + 2];
@@ -256,27 +145,6 @@ START_TEST(json_of_nothing_is_an_empty_list)
     assert_member(ran.out, "locks", "[]");
 }
 END_TEST
-
-/* What the field and its _hex say is what the lock has. */
-static void assert_bytes(const char *object, const char *field, const char *bytes, size_t len)
-{
-    char name[32], text[1024], expected[1024] = "";
-    size_t value_len;
-    snprintf(name, sizeof name, "%s_hex", field);
-    const char *value = json_member(object, field, &value_len);
-    const char *exact = json_member(object, name, &value_len);
-    ck_assert_ptr_nonnull(value);
-    ck_assert_int_eq(exact == NULL, utf8_valid(bytes, len));
-    if (exact == NULL) {
-        ck_assert_uint_eq(json_string(value, text, sizeof text), len);
-        ck_assert_mem_eq(text, bytes, len);
-        return;
-    }
-    for (size_t i = 0; i < len; i++)
-        snprintf(expected + 2 * i, 3, "%02x", (unsigned char)bytes[i]);
-    ck_assert_uint_eq(json_string(exact, text, sizeof text), 2 * len);
-    ck_assert_str_eq(text, expected);
-}
 
 START_TEST(json_is_valid_for_any_bytes_and_says_them_exactly)
 {
@@ -337,6 +205,8 @@ START_TEST(wrong_calls_are_64_and_named)
     RUN("--name", "a", "--path", "b");
     assert_fails(64, "both --name a and --path b");
     ck_assert_ptr_nonnull(strstr(ran.error, "--help"));
+    RUN("--waiters", "--check");
+    assert_fails(64, "both --check and --waiters");
 }
 END_TEST
 
@@ -377,29 +247,24 @@ END_TEST
 
 START_TEST(help_fits_a_screen)
 {
-    RUN("-h");
-    ck_assert_int_eq(ran.status, 0);
-    ck_assert_uint_le(ran.lines, 24);
-    for (unsigned i = 0; i < ran.lines; i++)
-        ck_assert_msg(strlen(ran.line[i]) <= 80, "too wide: %s", ran.line[i]);
+    char *asked[] = {"-h", "-hW"};
+    for (unsigned a = 0; a < 2; a++) {
+        RUN(asked[a]);
+        ck_assert_int_eq(ran.status, 0);
+        ck_assert_uint_le(ran.lines, 24);
+        for (unsigned i = 0; i < ran.lines; i++)
+            ck_assert_msg(strlen(ran.line[i]) <= 80, "too wide: %s", ran.line[i]);
+    }
     RUN("-V");
     ck_assert_int_eq(ran.status, 0);
     ck_assert_ptr_nonnull(strstr(ran.out, cachify_version()));
 }
 END_TEST
 
-/* Every option and column of the help is in the manual. */
-START_TEST(the_manual_has_what_the_help_has)
+/* Each option and column of the help that was printed is in the manual; how many. */
+static unsigned found_in(const char *manual)
 {
-    static char manual[ROOM];
-    char path[512], word[32] = "";
-    const char *here_at = strstr(__FILE__, "tests/test_inspect_tool.c");
-    snprintf(path, sizeof path, "%.*stools/cachify-shm-inspect.1", (int)(here_at - __FILE__),
-             __FILE__);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ck_assert_msg(fd >= 0, "cannot open %s: %s", path, strerror(errno));
-    read_all(fd, manual, sizeof manual);
-    RUN("--help");
+    char word[32] = "";
     unsigned found = 0;
     for (unsigned i = 0; i < ran.lines; i++) {
         char expected[64] = "";
@@ -409,11 +274,27 @@ START_TEST(the_manual_has_what_the_help_has)
         if (option != NULL && sscanf(option, "--%31s", word) == 1)
             snprintf(expected, sizeof expected, "Fl Fl %s", word);
         else if (sscanf(ran.line[i], "%31s", word) == 1)
-            snprintf(expected, sizeof expected, ".It Cm %s", word);
-        ck_assert_msg(strstr(manual, expected) != NULL, "%s lacks %s", path, expected);
+            snprintf(expected, sizeof expected, ".It Cm %s\n", word);
+        ck_assert_msg(strstr(manual, expected) != NULL, "the manual lacks %s", expected);
         found++;
     }
-    ck_assert_uint_eq(found, 7 + 9);
+    return found;
+}
+
+START_TEST(the_manual_has_what_the_help_has)
+{
+    static char manual[TOOL_ROOM];
+    char path[512];
+    const char *here_at = strstr(__FILE__, "tests/test_inspect_tool.c");
+    snprintf(path, sizeof path, "%.*stools/cachify-shm-inspect.1", (int)(here_at - __FILE__),
+             __FILE__);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_msg(fd >= 0, "cannot open %s: %s", path, strerror(errno));
+    tool_read(fd, manual, sizeof manual);
+    RUN("--help");
+    ck_assert_uint_eq(found_in(manual), 8 + 9);
+    RUN("--help", "--waiters");
+    ck_assert_uint_eq(found_in(manual), 8 + 8);
 }
 END_TEST
 

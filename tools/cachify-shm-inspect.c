@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #include "findings.h"
-#include "listing.h"
+#include "leases.h"
+#include "waiters.h"
 
 #define PROGRAM "cachify-shm-inspect"
 
@@ -21,6 +22,8 @@ struct options {
     bool json;
     bool noheadings;
     bool check;
+    bool waiters;
+    bool help;
 };
 
 enum { OPTION_NAME = 256, OPTION_PATH, OPTION_CHECK };
@@ -35,6 +38,7 @@ static const struct {
     {OPTION_NAME, "name", "NAME", "look at the segment /dev/shm/NAME"},
     {OPTION_PATH, "path", "PATH", "look at the segment in the file PATH"},
     {OPTION_CHECK, "check", NULL, "list what is wrong in the segment, instead of its locks"},
+    {'W', "waiters", NULL, "list those who wait, instead of the locks"},
     {'J', "json", NULL, "print JSON instead of a table"},
     {'n', "noheadings", NULL, "do not print headings"},
     {'h', "help", NULL, "print this help"},
@@ -71,7 +75,7 @@ static void print_option(int code, const char *name, const char *argument, const
     printf(" %s%s %-14s  %s\n", letter, code < 256 ? "," : " ", text, help);
 }
 
-static void print_help(void)
+static void print_help(bool of_waiters)
 {
     puts("Usage: " PROGRAM " [options]\n"
          "Lists the locks that are held in a segment of cachify, those held longest first.\n"
@@ -80,8 +84,8 @@ static void print_help(void)
     for (size_t i = 0; i < OPTIONS; i++)
         print_option(option_list[i].code, option_list[i].name, option_list[i].argument,
                      option_list[i].help);
-    puts("\nColumns:");
-    listing_help(stdout);
+    puts(of_waiters ? "Columns of --waiters:" : "Columns (--waiters --help: those of waiters):");
+    listing_help(of_waiters ? &waiters : &leases, stdout);
     puts("\nExit status: 0 done, 1 failed or faults, 64 usage.  See " PROGRAM "(1).");
 }
 
@@ -118,9 +122,12 @@ static void set_option(struct options *o, int code, char **argv)
     case 'n':
         o->noheadings = true;
         break;
+    case 'W':
+        o->waiters = true;
+        break;
     case 'h':
-        print_help();
-        exit(EXIT_SUCCESS);
+        o->help = true;
+        break;
     case 'V':
         printf(PROGRAM " from cachify-shm %s\n", cachify_version());
         exit(EXIT_SUCCESS);
@@ -152,6 +159,8 @@ static struct options parse(int argc, char **argv)
     if (options.name != NULL && options.path != NULL)
         fail(EX_USAGE, "both --name %s and --path %s are given; expected one at most", options.name,
              options.path);
+    if (options.check && options.waiters)
+        fail(EX_USAGE, "both --check and --waiters are given; expected one at most");
     return options;
 }
 
@@ -203,23 +212,28 @@ static bool list_findings(const cachify_shm_view_t *view, const struct options *
     return count == 0;
 }
 
-static void list_locks(const cachify_shm_view_t *view, const struct options *options)
+static void list_rows(const cachify_shm_view_t *view, const struct options *options)
 {
-    struct listing listing = {0};
+    struct listing l = {.kind = options->waiters ? &waiters : &leases};
     int short_of_memory;
-    check(cachify_shm_leases(view, listing_add, &listing, &short_of_memory));
-    bool complete = options->json ? listing_json(&listing, cachify_shm_path(view), stdout)
-                                  : listing_table(&listing, !options->noheadings, stdout);
+    check(options->waiters ? cachify_shm_waiters(view, waiters_add, &l, &short_of_memory)
+                           : cachify_shm_leases(view, leases_add, &l, &short_of_memory));
+    bool complete = options->json ? listing_json(&l, cachify_shm_path(view), stdout)
+                                  : listing_table(&l, !options->noheadings, stdout);
     if (short_of_memory || !complete)
         fail(EXIT_FAILURE, "not enough memory for the list");
     print_out();
-    listing_free(&listing);
+    listing_free(&l);
 }
 
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, ""); /* how wide characters are */
     struct options options = parse(argc, argv);
+    if (options.help) { /* of what the other options ask for */
+        print_help(options.waiters);
+        return EXIT_SUCCESS;
+    }
     signal(SIGBUS, on_sigbus);
 
     cachify_shm_view_t *view;
@@ -229,7 +243,7 @@ int main(int argc, char **argv)
     if (options.check)
         whole = list_findings(view, &options);
     else
-        list_locks(view, &options);
+        list_rows(view, &options);
     cachify_shm_close(view);
     return whole ? EXIT_SUCCESS : EXIT_FAILURE;
 }

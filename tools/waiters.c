@@ -1,0 +1,105 @@
+#include "waiters.h"
+
+#include <string.h>
+
+struct row {
+    int64_t pid;
+    int64_t thread;
+    int64_t waited_ms;
+    int64_t awaited_pid;
+    char command[16];
+    char awaited_command[16];
+    bool event_loop;
+    uint32_t key_len;
+    char key[];
+};
+
+/* They come in the order of their arrival, which milliseconds may not tell. */
+int waiters_add(void *context, const cachify_waiter_t *waiter)
+{
+    struct listing *l = context;
+    struct row *row = listing_new_row(l, sizeof *row + waiter->key_len, l->count, 0);
+    if (row == NULL)
+        return 1;
+    *row = (struct row){
+        .pid = waiter->pid,
+        .thread = waiter->thread,
+        .waited_ms = waiter->waited_ms,
+        .awaited_pid = waiter->awaited_pid,
+        .event_loop = waiter->event_loop,
+        .key_len = waiter->key_len,
+    };
+    memcpy(row->command, waiter->command, sizeof row->command);
+    memcpy(row->awaited_command, waiter->awaited_command, sizeof row->awaited_command);
+    memcpy(row->key, waiter->key, waiter->key_len);
+    return 0;
+}
+
+static int by_key_and_arrival(const void *order, const void *other)
+{
+    const struct row *a = ((const struct order *)order)->row;
+    const struct row *b = ((const struct order *)other)->row;
+    uint32_t common = a->key_len < b->key_len ? a->key_len : b->key_len;
+    int result = memcmp(a->key, b->key, common);
+    if (result != 0)
+        return result;
+    if (a->key_len != b->key_len)
+        return a->key_len < b->key_len ? -1 : 1;
+    return order_by_numbers(order, other);
+}
+
+static struct value key_of(const void *of)
+{
+    const struct row *row = of;
+    return bytes_value(row->key, row->key_len);
+}
+
+static struct value pid_of(const void *of)
+{
+    return pid_value(((const struct row *)of)->pid);
+}
+
+static struct value thread_of(const void *of)
+{
+    return pid_value(((const struct row *)of)->thread);
+}
+
+static struct value command_of(const void *of)
+{
+    return command_value(((const struct row *)of)->command);
+}
+
+static struct value waited_of(const void *of)
+{
+    return number_value((uint64_t)((const struct row *)of)->waited_ms);
+}
+
+static struct value loop_of(const void *of)
+{
+    return number_value(((const struct row *)of)->event_loop);
+}
+
+static struct value holder_of(const void *of)
+{
+    return pid_value(((const struct row *)of)->awaited_pid);
+}
+
+static struct value holder_command_of(const void *of)
+{
+    return command_value(((const struct row *)of)->awaited_command);
+}
+
+static const struct column columns[] = {
+    {"KEY", "key", BYTES, key_of, "the lock's name, with its prefix"},
+    {"PID", "pid", NUMBER, pid_of, "process that waits for it, in its own PID namespace"},
+    {"THREAD", "thread", NUMBER, thread_of, "kernel's number of the thread that asked for it"},
+    {"COMMAND", "command", BYTES, command_of, "name of that process"},
+    {"WAITED", "waited_ms", TIME, waited_of, "time since it came"},
+    {"LOOP", "event_loop", FLAG, loop_of, "whether an event loop waits: no thread sleeps"},
+    {"HOLDER", "holder_pid", NUMBER, holder_of,
+     "who has to go first: the holder, or who is before it in line"},
+    {"HOLDER-COMMAND", "holder_command", BYTES, holder_command_of, "name of that process"},
+};
+
+const struct kind waiters = {"waiters", columns, sizeof columns / sizeof columns[0],
+                             by_key_and_arrival};
