@@ -383,6 +383,22 @@ START_TEST(a_users_client_is_told_of_threads_and_of_its_end_once)
 }
 END_TEST
 
+static int waits(void *context, const cachify_waiter_t *waiter)
+{
+    (void)waiter;
+    return ++*(int *)context;
+}
+
+START_TEST(a_users_client_need_not_tell_who_waits)
+{
+    int calls = 0;
+    assert_status(cachify_waiters(mine, "job", waits, &calls), CACHIFY_INVALID);
+    assert_says("cannot tell who waits");
+    ck_assert_int_eq(calls, 0);
+    assert_ok(cachify_close(mine));
+}
+END_TEST
+
 START_TEST(a_client_that_lacks_something_is_refused)
 {
     cachify_t *none = NULL;
@@ -437,6 +453,7 @@ int main(void)
     tcase_add_test(t, a_users_client_without_wait_is_polled);
     tcase_add_test(t, a_users_client_reports_in_its_own_words);
     tcase_add_test(t, a_users_client_is_told_of_threads_and_of_its_end_once);
+    tcase_add_test(t, a_users_client_need_not_tell_who_waits);
     tcase_add_test(t, a_client_that_lacks_something_is_refused);
     return run_suite(s);
 }
