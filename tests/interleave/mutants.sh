@@ -83,12 +83,12 @@ compile test '' $(find "$source/tests/interleave" -name '*.c')
 T=lib/shm/table.c
 P=lib/shm/path.c
 L=lib/shm/lease.c
-mutant second-walk-omitted $T 's/if (second_walk(m, key, number) != NO_RIVAL)/if (0)/'
+mutant second-walk-omitted $T 's/enum rival rival = second_walk(m, key, number);/enum rival rival = NO_RIVAL;/'
 mutant second-mark-omitted $T '/^ *cf_path_mark_again(m, home/s/cf_path.*/(void)0;/'
 mutant marked-forwards $P 's/set_overflow(m, (home + steps - 1) % n)/set_overflow(m, (group + n - steps) % n)/'
 mutant epoch-omitted $P 's/(old | CF_OVERFLOW) + CF_EPOCH/old | CF_OVERFLOW/'
 mutant cleared-without-look $P 's/if (anything_passes(m, g))/if (0)/'
-mutant token-before-walk $T '/if (second_walk(m, key, number)/i\
+mutant token-before-walk $T '/enum rival rival = second_walk(m, key, number)/i\
     uint64_t early = cf_add_seq(\&m->group_at[home].token, 1) + 1;
 s/terms.token = cf_add_seq(.*K1.*/terms.token = early;/'
 mutant K2-omitted $T 's/found->copy.token + 1/found->copy.token/'
@@ -109,13 +109,17 @@ s/cf_cas64(state, s, /cf_store_release(state, /
 mutant withdrawer-frees $T 's/cf_cas64(cf_slot_at(m, number), found.word, 0); \/\* T3 \*\//if (cf_cas64(cf_slot_at(m, number), found.word, 0)) cf_record_free(m, found.word);/'
 mutant copy-not-confirmed lib/shm/record.h 's/return cf_load_relaxed(slot) == w;/return true;/'
 mutant moved-on-is-lost $L 's/if (!moved_on(m, grant, cf_slot_at(m, number), hash, &next) || next == w)/if (1)/'
-mutant intent-left lib/shm/lease_pool.c '/^void cf_intent_end/,/^}/s/if (place != NO_PLACE)/if (0)/'
+mutant intent-left lib/shm/lease_pool.c '/^void cf_intent_end/,/^}/s/if (place != CF_INTENTS)/if (0)/'
 mutant intent-followed-blindly lib/shm/sweep.c 's/naming_word(m, r, &slot) == 0 \&\&/true \&\&/'
 mutant swept-by-free-first lib/shm/sweep.c '/^static bool sweep_expired/,/^}/s/bool out = take_out/cf_record_free(m, w); bool out = take_out/'
-mutant sleep-without-look lib/clients/client_shm.c '/^static cachify_status_t shm_wait/,/^}/s/if (found.slot == 0 .*/if (0)/'
-mutant wake-before-release $L '/^static bool take_out_claimed/,/^}/s/uint32_t r = cf_word_record(w);/uint32_t r = cf_word_record(w); cf_wake(m, cf_load_relaxed(\&cf_record_at(m, r)->hash), CF_WAKE_ONE);/
-/^cachify_status_t cf_lease_release/,/^}/s/cf_wake(m, hash, CF_WAKE_ONE);//'
-mutant creator-replaces lib/shm/create.c 's/name, 1 \/\* RENAME_NOREPLACE \*\//name, 0/'
+mutant sleep-without-look lib/shm/wait.c '/^struct cf_rest cf_place_arm/,/^}/{
+s/= {.armed = cf_line_arm(m, own, key->hash)};/= {0};/
+s/uint64_t now = cf_now(m);/uint64_t now = cf_now(m); rest.armed = cf_line_arm(m, own, key->hash);/
+}'
+mutant wake-before-release $L '/^static bool take_out_claimed/,/^}/s/uint32_t r = cf_word_record(w);/uint32_t r = cf_word_record(w); cf_call(m, cf_load_relaxed(\&cf_record_at(m, r)->hash));/
+/^cachify_status_t cf_lease_release/,/^}/s/cf_call(m, hash);//'
+mutant turn-not-asked-for lib/shm/line.h '/^static inline uint32_t cf_line_ahead/,/^}/s/if (!cf_line_armed(m, hash))/if (1)/'
+mutant creator-replaces lib/shm/create.c 's/1 \/\* RENAME_NOREPLACE.*/0);/'
 mutant replaced-unasked lib/shm/create.c 's/if (stat(path, &st) != 0 || .*/if (0) {/'
 mutant replaced-without-agreement lib/shm/create.c 's/if (link(agreed, beside) != 0 \&\& errno != EEXIST)/if (link_hidden(fd, temporary, beside) != 0 \&\& errno != EEXIST)/'
 

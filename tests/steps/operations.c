@@ -1,6 +1,7 @@
 #include "operations.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -275,6 +276,26 @@ static cachify_status_t act_wait_longer(void)
     return wait_for(200);
 }
 
+/* As an event loop does it. */
+static cachify_status_t act_start_and_finish(void)
+{
+    cachify_async_t *async;
+    cachify_lock_t lock = {.size = sizeof lock,
+                           .key = board->key,
+                           .wait = true,
+                           .timeout_ms = 200,
+                           .exp_ms = board->exp_ms};
+    cachify_status_t status = cachify_acquire_start(part.cachify, &lock, &async);
+    if (status != CACHIFY_OK)
+        return status;
+    struct pollfd ready = {.fd = cachify_async_fd(async), .events = POLLIN};
+    do {
+        poll(&ready, 1, -1);
+        status = cachify_async_finish(async, &part.lease[OWN]);
+    } while (status == CACHIFY_PENDING);
+    return status;
+}
+
 static cachify_status_t act_extend(void)
 {
     return cachify_extend(&part.lease[OWN], board->exp_ms);
@@ -355,6 +376,10 @@ const struct operation operations[] = {
      .late = w_wakes,
      .settle = w_woke,
      .act = act_wait_longer,
+     .right = {CACHIFY_TIMEOUT}},
+    {.name = "start-and-finish",
+     .prepare = v_idle_second,
+     .act = act_start_and_finish,
      .right = {CACHIFY_TIMEOUT}},
     {.name = "extend", .prepare = v_holds, .act = act_extend, .right = {CACHIFY_LOST}},
     {.name = "extend-with-spare",
