@@ -77,7 +77,7 @@ cachify_status_t cf_busy(cachify_status_t status, const cachify_t *instance,
 
 uint64_t cf_poll_ns(const cachify_t *instance)
 {
-    int64_t longest = 3600 * 1000;
+    const int64_t longest = INT64_C(3600000);
     int64_t ms = instance->poll_interval_ms;
     return (uint64_t)(ms < longest ? ms : longest) * CF_MS;
 }

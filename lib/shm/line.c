@@ -28,9 +28,6 @@ uint32_t cf_line_next(const struct cf_mapping *m, uint32_t i)
     return CF_NO_WAITER;
 }
 
-#define FOR_EACH_WAITER(m, i)                                                                      \
-    for (uint32_t i = cf_line_next(m, 0); i != CF_NO_WAITER; i = cf_line_next(m, i + 1))
-
 /* ---- Arriving and leaving ---- */
 
 /* The sequence is counted on, so that whoever saw the entry's last waiter calls in vain. */
@@ -132,11 +129,12 @@ static bool is_before(const struct one *a, uint64_t since, uint32_t i)
     return a->since != since ? a->since < since : a->i < i;
 }
 
-/* L2, and not so long ago that it will not come. */
+/* L2, and not so long ago that it will not come.  A turn far ahead is nobody's: nonsense, that
+ * must not keep the lock. */
 static bool is_on_the_way(const struct cf_mapping *m, const struct one *one, uint64_t now)
 {
-    return (one->word & CF_WORD_CALLED) != 0 && (one->word & CF_WORD_ABSENT) == 0 &&
-           cf_load_relaxed(&cf_waiter_at(m, one->i)->turn) > now;
+    uint64_t turn = cf_load_relaxed(&cf_waiter_at(m, one->i)->turn);
+    return (one->word & CF_WORD_FLAGS) == CF_WORD_CALLED && turn > now && turn - now < CF_SECOND;
 }
 
 /* L1. */
@@ -156,8 +154,8 @@ uint32_t cf_line_before(struct cf_mapping *m, uint32_t i, cf_owner *owner)
     uint64_t hash = cf_load_relaxed(&own->hash), its_hash;
     uint64_t since = cf_load_relaxed(&own->since);
     struct one last = {.i = CF_NO_WAITER}, one;
-    FOR_EACH_WAITER(m, other)
-    {
+    for (uint32_t other = cf_line_next(m, 0); other != CF_NO_WAITER;
+         other = cf_line_next(m, other + 1)) {
         if (!look(m, other, &one, &its_hash) || its_hash != hash || !is_before(&one, since, i) ||
             (one.word & CF_WORD_ABSENT) != 0 || cf_owner_known_dead(m, one.owner))
             continue;
@@ -234,8 +232,8 @@ static struct seen look_along(struct cf_mapping *m, uint64_t hash, uint64_t sinc
     uint32_t home = cf_home(m, hash), class = cf_wait_class(hash);
     struct one one;
     uint64_t its_hash;
-    FOR_EACH_WAITER(m, other)
-    {
+    for (uint32_t other = cf_line_next(m, 0); other != CF_NO_WAITER;
+         other = cf_line_next(m, other + 1)) {
         if (!look(m, other, &one, &its_hash) || cf_wait_class(its_hash) != class ||
             cf_home(m, its_hash) != home || cf_owner_known_dead(m, one.owner))
             continue;
@@ -367,8 +365,8 @@ static struct one find_behind(struct cf_mapping *m, uint64_t hash, uint64_t sinc
 {
     struct one next = {.i = CF_NO_WAITER}, one;
     uint64_t its_hash;
-    FOR_EACH_WAITER(m, other)
-    {
+    for (uint32_t other = cf_line_next(m, 0); other != CF_NO_WAITER;
+         other = cf_line_next(m, other + 1)) {
         if (!look(m, other, &one, &its_hash) || its_hash != hash || is_before(&one, since, i) ||
             !is_waiting(&one) || cf_owner_known_dead(m, one.owner))
             continue;
@@ -394,8 +392,7 @@ void cf_line_nudge_awaiting(struct cf_mapping *m, cf_owner self, cf_owner awaite
 {
     struct one one;
     uint64_t hash;
-    FOR_EACH_WAITER(m, i)
-    {
+    for (uint32_t i = cf_line_next(m, 0); i != CF_NO_WAITER; i = cf_line_next(m, i + 1)) {
         if (!look(m, i, &one, &hash) || one.owner != self ||
             cf_load_relaxed(&cf_waiter_at(m, i)->awaited) != awaited)
             continue;
@@ -410,8 +407,7 @@ uint32_t cf_count_waiters(struct cf_mapping *m, uint64_t hash)
 {
     uint32_t count = 0;
     uint64_t now = cf_now(m);
-    FOR_EACH_WAITER(m, i)
-    {
+    for (uint32_t i = cf_line_next(m, 0); i != CF_NO_WAITER; i = cf_line_next(m, i + 1)) {
         const struct cf_waiter *w = cf_waiter_at(m, i);
         cf_owner owner = cf_load_acquire(&w->owner);
         count += owner != 0 && cf_load_relaxed(&w->hash) == hash && !cf_owner_dead(m, owner, now);

@@ -130,9 +130,11 @@ static void add_traces(struct cf_mapping *m)
 {
     uint64_t hash = cf_hash("own-0", 5, m->hash_seed);
     struct cf_record *dead = NULL;
-    for (uint32_t r = 0; r < m->records; r++)
-        if (cf_state_is_taken(cf_load_relaxed(&cf_record_at(m, r)->state)))
-            dead = cf_record_at(m, r);
+    for (uint32_t r = 0; r < m->records; r++) {
+        cf_state s = cf_load_relaxed(&cf_record_at(m, r)->state);
+        if (cf_state_is_taken(s) && cf_state_entry(s) != cf_owner_entry(cf_self(m)))
+            dead = cf_record_at(m, r); /* a lease's: what is idle here is this process's own */
+    }
     cf_line_arm(m, cf_line_enter(m, hash, 0, false), hash);
     cf_line_arm(m, cf_line_enter(m, hash, 0, true), hash);
     if (dead == NULL)
