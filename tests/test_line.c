@@ -195,17 +195,30 @@ END_TEST
 
 /* ---- Threads of the library's own ---- */
 
-static unsigned count_threads(pid_t pid)
+static bool is_a_watch(pid_t pid, const char *thread)
+{
+    char name[64 + 256], text[32] = "";
+    snprintf(name, sizeof name, "/proc/%d/task/%s/comm", (int)pid, thread);
+    FILE *file = fopen(name, "r");
+    if (file == NULL)
+        return false;
+    size_t n = fread(text, 1, sizeof text - 1, file);
+    text[n] = '\0';
+    fclose(file);
+    return strcmp(text, "cachify-watch\n") == 0;
+}
+
+static unsigned count_watches(pid_t pid)
 {
     char name[64];
     unsigned count = 0;
     snprintf(name, sizeof name, "/proc/%d/task", (int)pid);
     DIR *directory = opendir(name);
-    while (directory != NULL && readdir(directory) != NULL)
-        count++;
-    if (directory != NULL)
-        closedir(directory);
-    return count - 2; /* "." and ".." */
+    ck_assert_ptr_nonnull(directory);
+    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        count += is_a_watch(pid, entry->d_name);
+    closedir(directory);
+    return count;
 }
 
 START_TEST(watch_ends_with_the_wait)
@@ -213,28 +226,29 @@ START_TEST(watch_ends_with_the_wait)
     struct agent *holder = agent_start();
     assert_ok(agent_take(holder, "job", CACHIFY_NEVER).status);
     struct agent *agent = agent_start();
-    unsigned before = count_threads(agent->pid);
     ck_assert_int_eq(agent_wait(agent, "job", 400, 0).verdict, WOULD_BLOCK);
     agent_settle(agent);
-    ck_assert_uint_eq(count_threads(agent->pid), before + 1);
+    EVENTUALLY(count_watches(agent->pid) == 1, LONG_MS);
     ck_assert_int_eq(agent_finish(agent).status, CACHIFY_TIMEOUT);
-    EVENTUALLY(count_threads(agent->pid) == before, LONG_MS);
+    EVENTUALLY(count_watches(agent->pid) == 0, LONG_MS);
     ck_assert_int_eq(agent_wait(agent, "job", 0, 0).verdict, WOULD_BLOCK);
     agent_settle(agent);
-    ck_assert_uint_eq(count_threads(agent->pid), before + 1);
+    EVENTUALLY(count_watches(agent->pid) == 1, LONG_MS);
     int64_t start = now_ms();
     assert_ok(agent_release(holder).status);
     gets_it(agent, start);
     assert_ok(agent_release(agent).status);
-    EVENTUALLY(count_threads(agent->pid) == before, LONG_MS);
+    EVENTUALLY(count_watches(agent->pid) == 0, LONG_MS);
 }
 END_TEST
 
 static void *wait_long(void *result)
 {
-    cachify_lease_t mine;
+    cachify_lease_t mine = CACHIFY_LEASE_INIT;
     cachify_lock_t lock = {.key = "job", .wait = true};
-    *(_Atomic int *)result = (int)cachify_acquire(here.cachify, &lock, &mine);
+    cachify_status_t status = cachify_acquire(here.cachify, &lock, &mine);
+    cachify_release(&mine);
+    *(_Atomic int *)result = (int)status;
     return NULL;
 }
 
@@ -260,9 +274,8 @@ START_TEST(watch_is_none_of_a_forked_childs)
     _Atomic int result = -1;
     pthread_t thread;
     assert_ok(agent_take(holder, "job", CACHIFY_NEVER).status);
-    unsigned before = count_threads(getpid());
     ck_assert_int_eq(pthread_create(&thread, NULL, wait_long, (void *)&result), 0);
-    EVENTUALLY(count_threads(getpid()) == before + 2, LONG_MS);
+    EVENTUALLY(count_watches(getpid()) == 1, LONG_MS);
     ck_assert_int_eq(fork_and_wait(), 0);
     ck_assert_int_eq(result, -1);
     int64_t start = now_ms();
