@@ -319,8 +319,13 @@ START_TEST(fair_to_who_waited_before_who_comes)
         ck_assert_int_eq(agent_wait(agent, "job", 0, 0).verdict, WOULD_BLOCK);
         agent_settle(agent);
         int64_t start = now_ms();
+        uint64_t released = cf_monotonic_ns();
         assert_ok(cachify_release(&lease));
-        assert_status(take("job", 0, &lease), CACHIFY_LOCKED);
+        cachify_status_t status = take("job", 0, &lease);
+        if (cf_monotonic_ns() - released < CF_TURN_NS) /* else the turn may be over */
+            assert_status(status, CACHIFY_LOCKED);
+        if (status == CACHIFY_OK)
+            assert_ok(cachify_release(&lease));
         gets_it(agent, start);
         assert_ok(agent_release(agent).status);
     }

@@ -37,12 +37,14 @@ static int watched_through(const struct cf_watch *watch)
     return watch->fd >= 0 ? watch->fd : watch->m->fd;
 }
 
-/* Also when the thread is ended just as it was given the lock. */
+/* A lock of the old kind, which belongs to the process: no child inherits it, and a process that
+ * dies just as it was given it leaves none.  (Valgrind, too, knows of the old kind only that it
+ * may block.)  Given back also when the thread is ended just then. */
 static void unlock_byte(void *context)
 {
     const struct cf_watch *watch = context;
     struct flock lock = byte_of(watch->owner, F_UNLCK);
-    fcntl(watched_through(watch), F_OFD_SETLK, &lock);
+    fcntl(watched_through(watch), F_SETLK, &lock);
 }
 
 /* Nothing else can end this sleep but the thread's own end: signals are blocked. */
@@ -53,7 +55,7 @@ static bool sleep_until_free(struct cf_watch *watch)
     pthread_cleanup_push(unlock_byte, watch);
     pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
     do {
-        result = fcntl(watched_through(watch), F_OFD_SETLKW, &lock);
+        result = fcntl(watched_through(watch), F_SETLKW, &lock);
     } while (result != 0 && errno == EINTR);
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &old);
     pthread_cleanup_pop(1);
