@@ -23,6 +23,7 @@ cmd     libtoolize  libtool
 cmd     pkg-config  pkg-config
 pc      liburcu-bp  liburcu-dev
 pc      check       check
+pc      libuv       libuv1-dev
 header  xxhash.h    libxxhash-dev
 '
 ci_needs='

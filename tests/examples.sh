@@ -34,11 +34,51 @@ run_readme() {
     return $result
 }
 
+# What an example is linked with: the library as it was built here; flags of other libraries.
+compile() {
+    source=$1
+    program=$2
+    shift 2
+    # shellcheck disable=SC2086 # commands and their arguments
+    ${LIBTOOL:-libtool} --quiet --mode=link ${CC:-cc} -D_GNU_SOURCE -Wall -Wextra -Werror \
+        -I"$here/include" "$source" -o "$work/$program" libcachify.la -static "$@"
+}
+
+# Runs an example; each of the lines that follow has to be in what it says.
+says() {
+    timeout 60 "$work/$1" >"$work/said" || return 1
+    shift
+    cat "$work/said"
+    for line; do
+        grep -q "^$line" "$work/said" || {
+            echo "it does not say: $line"
+            return 1
+        }
+    done
+}
+
+leaves_nothing() {
+    ! ls /dev/shm/cachify-example-"$1".* 2>/dev/null
+}
+
 example "$here/README.md" >"$work/readme.c"
-# shellcheck disable=SC2086 # commands and their arguments
-check 'README.md: the example compiles' ${LIBTOOL:-libtool} --quiet --mode=link ${CC:-cc} -Wall -Wextra \
-    -Werror -I"$here/include" "$work/readme.c" -o "$work/readme" libcachify.la -static
+check 'README.md: the example compiles' compile "$work/readme.c" readme
 check 'README.md: the example runs' run_readme
+
+check 'epoll.c compiles' compile "$here/tests/examples/epoll.c" epoll
+check 'epoll.c runs' says epoll 'order 0: mine' 'order 1: mine' \
+    'order 2: given up: order 2 is already locked!' 'the timer went on: yes'
+check 'epoll.c leaves no segment' leaves_nothing epoll
+
+if pkg-config --exists libuv 2>/dev/null; then
+    # shellcheck disable=SC2046 # words
+    check 'libuv.c compiles' compile "$here/tests/examples/libuv.c" libuv \
+        $(pkg-config --cflags --libs libuv)
+    check 'libuv.c runs' says libuv 'job 0: mine' 'job 1: cancelled'
+    check 'libuv.c leaves no segment' leaves_nothing libuv
+else
+    echo 'libuv.c: skipped: libuv is missing (Debian: libuv1-dev)'
+fi
 
 for header in "$here"/include/cachify/*.h; do
     name=${header##*/}

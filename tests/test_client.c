@@ -8,6 +8,8 @@
 
 #include "agent.h"
 #include "clients/client_shm.h"
+#include "ground/os.h"
+#include "pending.h"
 
 /* ---- The shared-memory client as a store ---- */
 
@@ -250,6 +252,14 @@ static void own_destroy(void *self)
     ((struct own *)self)->destroys++;
 }
 
+static cachify_status_t own_pend_try(void *self, cachify_caller_t *who,
+                                     const cachify_request_t *request, void *pending,
+                                     cachify_grant_t *grant)
+{
+    (void)pending;
+    return own_acquire(self, who, request, grant);
+}
+
 static cachify_client_t own_client(void)
 {
     own = (struct own){.mutex = PTHREAD_MUTEX_INITIALIZER, .token = 100};
@@ -340,6 +350,43 @@ START_TEST(a_users_client_without_wait_is_polled)
 }
 END_TEST
 
+START_TEST(a_users_client_without_pend_is_tried_once_a_poll_interval)
+{
+    cachify_lease_t second;
+    cachify_async_t *async;
+    cachify_lock_t lock = {.key = "job", .wait = true, .value = "note", .value_len = 4};
+    assert_ok(take_own("job", false, &lease));
+    assert_ok(cachify_acquire_start(mine, &lock, &async));
+    unsigned before = own.acquires, turns = 0;
+    while (++turns < 5) {
+        ck_assert(comes(async, LONG_MS));
+        assert_status(cachify_async_finish(async, &second), CACHIFY_PENDING);
+        ck_assert(!is_readable(async));
+    }
+    ck_assert_uint_eq(own.acquires, before + 4); /* by finish alone: no thread does it */
+    assert_ok(cachify_release(&lease));
+    ck_assert(comes(async, LONG_MS));
+    assert_ok(cachify_async_finish(async, &second));
+    ck_assert_uint_eq(own.last.key_len, 7);
+    ck_assert_uint_eq(own.last.value_len, 4);
+    lock.timeout_ms = 25;
+    uint64_t start = cf_monotonic_ns();
+    assert_ok(cachify_acquire_start(mine, &lock, &async));
+    do {
+        ck_assert(comes(async, LONG_MS));
+    } while (cachify_async_finish(async, &lease) == CACHIFY_PENDING);
+    ck_assert_uint_ge(cf_monotonic_ns() - start, 25 * CF_MS);
+    assert_says("process 99 ");
+    assert_ok(cachify_release(&second));
+    assert_ok(cachify_acquire_start(mine, &lock, &async)); /* granted */
+    assert_ok(cachify_close(mine));
+    ck_assert_uint_eq(own.destroys, 0);
+    assert_ok(cachify_async_cancel(async));
+    ck_assert(!own.held);
+    ck_assert_uint_eq(own.destroys, 1);
+}
+END_TEST
+
 START_TEST(a_users_client_reports_in_its_own_words)
 {
     cachify_client_t client = own_client();
@@ -404,7 +451,7 @@ START_TEST(a_client_that_lacks_something_is_refused)
     cachify_t *none = NULL;
     cachify_client_t whole = own_client(), client;
     cachify_config_t config = {.client = &client};
-    for (unsigned i = 0; i < 7; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         client = whole;
         switch (i) {
         case 0:
@@ -425,12 +472,15 @@ START_TEST(a_client_that_lacks_something_is_refused)
         case 5:
             client.del = NULL;
             break;
+        case 6:
+            client.pend_try = own_pend_try;
+            break;
         default:
             client.size = 8;
             break;
         }
         assert_status(cachify_open(&config, &none), CACHIFY_INVALID);
-        assert_says(i < 6 ? "lacks" : "cachify_client_t");
+        assert_says(i < 7 ? "lacks" : "cachify_client_t");
         ck_assert_ptr_null(none);
     }
     ck_assert_uint_eq(own.destroys, 0); /* what was not taken over stays the user's */
@@ -451,6 +501,7 @@ int main(void)
     tcase_add_test(t, a_users_client_is_behind_every_call);
     tcase_add_test(t, a_users_client_gets_prefix_and_key_in_whole_words);
     tcase_add_test(t, a_users_client_without_wait_is_polled);
+    tcase_add_test(t, a_users_client_without_pend_is_tried_once_a_poll_interval);
     tcase_add_test(t, a_users_client_reports_in_its_own_words);
     tcase_add_test(t, a_users_client_is_told_of_threads_and_of_its_end_once);
     tcase_add_test(t, a_users_client_need_not_tell_who_waits);
