@@ -89,7 +89,7 @@ static uint64_t attend(struct cf_pending *p, uint64_t now)
     } else if (p->fired && now >= p->look_at) {
         /* Its turn is over, and nobody came for it. */
         p->look_at = UINT64_MAX;
-        cf_call(p->m, p->key.hash);
+        cf_line_pass_on(p->m, cf_place_waiter(&p->place), p->key.hash);
     } else if (!p->fired && is_called(p)) {
         p->look_at = now + CF_TURN_NS;
         fire(p);

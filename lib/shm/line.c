@@ -387,6 +387,12 @@ void cf_line_call_behind(struct cf_mapping *m, uint64_t hash, uint64_t since, ui
     cf_call(m, hash);
 }
 
+void cf_line_pass_on(struct cf_mapping *m, uint32_t i, uint64_t hash)
+{
+    cf_or_seq(&cf_waiter_at(m, i)->word, CF_WORD_CALLED | CF_WORD_ABSENT);
+    cf_call(m, hash);
+}
+
 /* Those in L2 as well: whoever called them may be the one that died, before it woke them. */
 void cf_line_nudge_awaiting(struct cf_mapping *m, cf_owner self, cf_owner awaited)
 {

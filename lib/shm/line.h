@@ -129,6 +129,9 @@ void cf_line_call_behind(struct cf_mapping *m, uint64_t hash, uint64_t since, ui
 /* Ring a process's bell.  Whether its attendant was asleep, or is known to be awake. */
 bool cf_bell_ring(const struct cf_mapping *m, uint32_t entry);
 
+/* Its turn is over, and nobody came for it: L3, and the next is called, whatever clocks say. */
+void cf_line_pass_on(struct cf_mapping *m, uint32_t i, uint64_t hash);
+
 /* Call all waiters of process self that await this owner. */
 void cf_line_nudge_awaiting(struct cf_mapping *m, cf_owner self, cf_owner awaited);
 
