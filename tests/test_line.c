@@ -2,6 +2,7 @@
  * whoever has the lock in less than half of that was called. */
 #include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -289,6 +290,39 @@ START_TEST(watch_is_none_of_a_forked_childs)
 }
 END_TEST
 
+/* ---- Spinning ---- */
+
+/* Waits so often for what stays held; answers how often it spun, and what it learnt of it. */
+static cachify_status_t act_wait_often(struct agent_self *self, const struct agent_order *order,
+                                       struct agent_answer *answer)
+{
+    cachify_lock_t lock = {.key = "job", .wait = true, .timeout_ms = 1};
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    if (order->number == 1 && sched_setaffinity(0, sizeof one, &one) != 0)
+        return CACHIFY_SYSTEM;
+    cachify_status_t status = act_open(self, order, answer);
+    for (unsigned i = 0; i < 40 && (status == CACHIFY_OK || status == CACHIFY_TIMEOUT); i++)
+        status = cachify_acquire(self->cachify, &lock, &self->lease[0]);
+    answer->number =
+        cf_load_relaxed(&self->m->spin_waits) * 1000 + cf_load_relaxed(&self->m->spins);
+    return status;
+}
+
+START_TEST(spinning_never_on_one_processor_and_not_where_it_did_not_pay)
+{
+    assert_ok(take("job", CACHIFY_NEVER, &lease));
+    struct agent_answer alone = agent_run(agent_start_idle(), act_wait_often, 1);
+    ck_assert_int_eq(alone.status, CACHIFY_TIMEOUT);
+    ck_assert_int_eq(alone.number, 0);
+    struct agent_answer beside = agent_run(agent_start_idle(), act_wait_often, 2);
+    ck_assert_int_eq(beside.status, CACHIFY_TIMEOUT);
+    if (here.m->processors > 1)
+        ck_assert_int_eq(beside.number, 40 * 1000); /* asked each time, and learnt: never */
+}
+END_TEST
+
 /* ---- Order ---- */
 
 START_TEST(fair_in_order_of_arrival)
@@ -428,6 +462,8 @@ int main(void)
     t = group(s, "watch", setup_here, teardown_here);
     tcase_add_test(t, watch_ends_with_the_wait);
     tcase_add_test(t, watch_is_none_of_a_forked_childs);
+    t = group(s, "spinning", setup_here, teardown_here);
+    tcase_add_test(t, spinning_never_on_one_processor_and_not_where_it_did_not_pay);
     t = group(s, "order", setup_here, teardown_here);
     tcase_add_test(t, fair_in_order_of_arrival);
     tcase_add_test(t, fair_to_who_waited_before_who_comes);
