@@ -31,7 +31,7 @@ struct cf_attendant {
     struct cf_pending *pending;
     pthread_t thread;
     bool running; /* the thread looks at the list again before it ends */
-    bool to_join; /* it was begun, and not joined yet */
+    bool to_join; /* it runs, or ends because of ending */
     bool ending;
 };
 
@@ -129,6 +129,18 @@ static void sleep_on_bell(struct cf_mapping *m, uint32_t heard, uint64_t until)
     cf_and_seq(bell_of(m), ~CF_BELL_ASLEEP);
 }
 
+/* It ends by itself, and nobody need join it.  With a->lock held, and nothing of a's touched
+ * once that is given back. */
+static void end_alone(struct cf_attendant *a)
+{
+    a->running = false;
+    if (!a->ending) {
+        a->to_join = false;
+        pthread_detach(pthread_self());
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
 static void *attend_them(void *context)
 {
     struct cf_attendant *a = context;
@@ -138,8 +150,7 @@ static void *attend_them(void *context)
         if (cf_load_relaxed(&a->m->gone)) {
             pthread_mutex_lock(&a->lock);
             fire_all(a);
-            a->running = false;
-            pthread_mutex_unlock(&a->lock);
+            end_alone(a);
             return NULL;
         }
         uint32_t heard = cf_load_seq(bell_of(a->m)) & ~CF_BELL_ASLEEP;
@@ -148,8 +159,7 @@ static void *attend_them(void *context)
         if (a->pending != NULL)
             idle_since = now;
         if (a->ending || now - idle_since >= LINGER_NS) {
-            a->running = false;
-            pthread_mutex_unlock(&a->lock);
+            end_alone(a);
             return NULL;
         }
         pthread_mutex_unlock(&a->lock);
@@ -162,11 +172,8 @@ static void *attend_them(void *context)
 /* With a->lock held. */
 static void keep_running(struct cf_attendant *a)
 {
-    if (a->running)
-        return;
-    if (a->to_join)
-        pthread_join(a->thread, NULL); /* it has given the lock back for the last time */
-    a->running = a->to_join = cf_thread_start(&a->thread, attend_them, a, "cachify-attend");
+    if (!a->running)
+        a->running = a->to_join = cf_thread_start(&a->thread, attend_them, a, "cachify-attend");
 }
 
 static struct cf_attendant *make(struct cf_mapping *m)
@@ -200,10 +207,11 @@ void cf_attendant_end(struct cf_mapping *m)
         return;
     pthread_mutex_lock(&a->lock);
     a->ending = true;
+    bool to_join = a->to_join;
     pthread_mutex_unlock(&a->lock);
     if (!cf_load_relaxed(&m->cut_short))
         ring_own_bell(m);
-    if (a->to_join)
+    if (to_join)
         pthread_join(a->thread, NULL);
     pthread_mutex_destroy(&a->lock);
     free(a);

@@ -17,8 +17,9 @@ struct cf_watch {
     struct cf_mapping *m;
     cf_owner owner;
     _Atomic uint32_t users;
-    _Atomic bool over; /* the owner is dead, or cannot be watched */
-    int fd;            /* of its own, -1: the mapping's serves */
+    bool over;   /* the owner is dead, or cannot be watched; its thread ends alone */
+    bool reaped; /* it was not over when it was taken off the list: its thread is to be joined */
+    int fd;      /* of its own, -1: the mapping's serves */
     pthread_t thread;
 };
 
@@ -77,7 +78,11 @@ static void *watch_owner(void *context)
         cf_owner_ask(m, entry, generation, 0);
         cf_line_nudge_awaiting(m, cf_self(m), watch->owner);
     }
-    cf_store_release(&watch->over, true);
+    cf_process_lock();
+    watch->over = true;
+    if (!watch->reaped)
+        pthread_detach(pthread_self()); /* nothing of the watch is touched from here on */
+    cf_process_unlock();
     return NULL;
 }
 
@@ -125,7 +130,7 @@ struct cf_watch *cf_watch_begin(struct cf_mapping *m, cf_owner owner)
     cf_process_lock();
     forget_parent(m);
     struct cf_watch *watch = m->watches;
-    while (watch != NULL && (watch->owner != owner || cf_load_acquire(&watch->over)))
+    while (watch != NULL && (watch->owner != owner || watch->over))
         watch = watch->next;
     if (watch == NULL)
         watch = start(m, owner);
@@ -155,6 +160,7 @@ static struct cf_watch *take_idle(struct cf_mapping *m)
             continue;
         }
         *at = watch->next;
+        watch->reaped = !watch->over;
         watch->next = idle;
         idle = watch;
         m->watch_count--;
@@ -172,8 +178,10 @@ void cf_watch_reap_slow(struct cf_mapping *m)
     while (idle != NULL) {
         struct cf_watch *watch = idle;
         idle = watch->next;
-        pthread_cancel(watch->thread);
-        pthread_join(watch->thread, NULL);
+        if (watch->reaped) {
+            pthread_cancel(watch->thread);
+            pthread_join(watch->thread, NULL);
+        }
         if (watch->fd >= 0)
             close(watch->fd);
         free(watch);
