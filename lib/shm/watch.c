@@ -48,19 +48,23 @@ static void unlock_byte(void *context)
     fcntl(watched_through(watch), F_SETLK, &lock);
 }
 
-/* Nothing else can end this sleep but the thread's own end: signals are blocked. */
+/* Nothing else can end this sleep but the thread's own end: signals are blocked.  EBADF: the
+ * descriptor was closed, or means another file; at once, or when the kernel was about to give
+ * the lock, which it took back. */
 static bool sleep_until_free(struct cf_watch *watch)
 {
     struct flock lock = byte_of(watch->owner, F_RDLCK);
     int old, result;
+    bool closed;
     pthread_cleanup_push(unlock_byte, watch);
     pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
     do {
         result = fcntl(watched_through(watch), F_SETLKW, &lock);
     } while (result != 0 && errno == EINTR);
+    closed = result != 0 && errno == EBADF;
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &old);
     pthread_cleanup_pop(1);
-    return result == 0;
+    return result == 0 || closed;
 }
 
 /* The lock is but a hint, for the descriptor may mean another file by now: what is asked then
