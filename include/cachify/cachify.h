@@ -216,7 +216,8 @@ CACHIFY_API cachify_status_t cachify_acquire(cachify_t *instance, const cachify_
  * timeout_ms is over.  It is the library's: do not read it, set it or close it; take it out of
  * the loop before finish or cancel, which close it.  -1 for NULL.
  * finish: OK, and the lease is held; TIMEOUT; PENDING, and async lives on; CANCELLED in a
- * forked child, whose parent goes on undisturbed; else as start.  A lock that was kept for the
+ * forked child, whose parent goes on undisturbed; else as start.  Where a thread's first call
+ * on the instance cannot be made (NO_MEMORY and the like), async lives on as well, also in cancel.  A lock that was kept for the
  * loop goes to the next who waits if nobody comes to finish within 2 ms.
  * cancel: OK, also for NULL; a lock that was had by then is given back.
  * Any thread may call these, one at a time for one async.  After the lock has come free by
