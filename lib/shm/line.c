@@ -148,17 +148,22 @@ static bool is_patient(const struct one *one, uint64_t now)
     return now > one->since && now - one->since >= CF_PATIENCE_NS;
 }
 
-uint32_t cf_line_before(struct cf_mapping *m, uint32_t i, cf_owner *owner)
+uint32_t cf_line_before(struct cf_mapping *m, uint32_t i, cf_owner *owner, bool *passed)
 {
     const struct cf_waiter *own = cf_waiter_at(m, i);
     uint64_t hash = cf_load_relaxed(&own->hash), its_hash;
     uint64_t since = cf_load_relaxed(&own->since);
     struct one last = {.i = CF_NO_WAITER}, one;
+    *passed = false;
     for (uint32_t other = cf_line_next(m, 0); other != CF_NO_WAITER;
          other = cf_line_next(m, other + 1)) {
         if (!look(m, other, &one, &its_hash) || its_hash != hash || !is_before(&one, since, i) ||
-            (one.word & CF_WORD_ABSENT) != 0 || cf_owner_known_dead(m, one.owner))
+            cf_owner_known_dead(m, one.owner))
             continue;
+        if ((one.word & CF_WORD_ABSENT) != 0) {
+            *passed = true;
+            continue;
+        }
         if (last.i == CF_NO_WAITER || is_before(&last, one.since, one.i))
             last = one;
     }

@@ -64,9 +64,9 @@ void cf_line_leave(struct cf_mapping *m, uint32_t i);
 /* L1, and the class armed (E7).  What the word is now: sleep on that, after another look. */
 uint32_t cf_line_arm(struct cf_mapping *m, uint32_t i, uint64_t hash);
 
-/* The waiter that is before i, and who it is; CF_NO_WAITER: i is the first.  Absent ones and
- * those of the dead do not count. */
-uint32_t cf_line_before(struct cf_mapping *m, uint32_t i, cf_owner *owner);
+/* The waiter that is before i, and who it is; CF_NO_WAITER: i is the first.  Those of the dead do
+ * not count, nor absent ones; *passed: one of those was passed over, and may come back. */
+uint32_t cf_line_before(struct cf_mapping *m, uint32_t i, cf_owner *owner, bool *passed);
 
 /* Whether before, as cf_line_before found it, is still there. */
 bool cf_line_still_before(const struct cf_mapping *m, uint32_t i, uint32_t before, cf_owner owner);

@@ -26,16 +26,18 @@ static uint64_t await(struct cf_mapping *m, struct cf_place *place, cf_owner own
     return UINT64_MAX;
 }
 
-/* Who is before the place in line.  Not looked for as long as it is who it was. */
-static bool find_before(struct cf_mapping *m, struct cf_place *place, cf_owner *owner)
+/* Who is before the place in line.  Not looked for as long as it is who it was.  *passed: who was
+ * absent was passed over. */
+static bool find_before(struct cf_mapping *m, struct cf_place *place, cf_owner *owner, bool *passed)
 {
     uint32_t own = cf_place_waiter(place);
+    *passed = false;
     if (place->before != 0 &&
         cf_line_still_before(m, own, (uint32_t)place->before - 1, place->awaited)) {
         *owner = place->awaited;
         return true;
     }
-    uint32_t before = cf_line_before(m, own, owner);
+    uint32_t before = cf_line_before(m, own, owner, passed);
     place->before = (uint64_t)before + 1;
     if (before == CF_NO_WAITER)
         place->before = 0;
@@ -48,18 +50,22 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 }
 
 /* The first awaits the holder, and is up when the lease ends.  Everybody else awaits who is
- * before him, and is up a turn after that one should be: he may be stopped. */
+ * before him, and is up a turn after that one should be: he may be stopped.  Who passed over
+ * an absent one looks again soon: should that one come back, it is the one to be awaited. */
 static uint64_t await_holder(struct cf_mapping *m, struct cf_place *place,
                              const struct cf_copy *lease, uint64_t now)
 {
     cf_owner owner;
+    bool passed;
     uint64_t until = lease->deadline;
-    if (find_before(m, place, &owner)) {
+    if (find_before(m, place, &owner, &passed)) {
         uint64_t its = cf_load_relaxed(&cf_waiter_at(m, (uint32_t)place->before - 1)->until);
         until = its > now && its < UINT64_MAX / 2 ? its + CF_TURN_NS + CF_MS : UINT64_MAX;
     } else {
         owner = lease->owner;
     }
+    if (passed)
+        until = earlier(until, now + CF_UNWATCHED_NS);
     return earlier(until, await(m, place, owner, now));
 }
 
@@ -98,6 +104,9 @@ struct cf_rest cf_place_arm(struct cf_mapping *m, struct cf_place *place, const 
     if (found.slot != 0 && cf_word_state(found.word) == CF_HELD && cf_lease_live(m, &found.copy)) {
         rest.until = earlier(limit, await_holder(m, place, &found.copy, now));
         rest.record = cf_word_record(found.word);
+        /* Who was before may have taken the lock since it was looked at: then it is not the
+         * holder that was seen who is to be awaited. */
+        rest.try_now = place->before == 0 && cf_load_seq(cf_slot_at(m, found.slot)) != found.word;
     } else {
         struct cf_quiet quiet = {0};
         uint32_t ahead = cf_line_ahead(m, key->hash, own, &quiet, now);
