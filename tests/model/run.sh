@@ -12,8 +12,11 @@
 set -u
 export LC_ALL=C
 
+# Of wait: what is one step though in truth it is several.
+at_once='-DARRIVE_AT_ONCE -DCALL_AT_ONCE -DSEE_AT_ONCE'
+
 # name | model | bounds and cast
-configurations='
+configurations="
 acquire/overflow        | insert    | -DCLEARS=2
 acquire/homes           | insert    | -DHOME1=1 -DCLEARS=2
 acquire/wrap            | insert    | -DHOME1=2 -DCLEARS=2 -DPROCS=3 -DKEY_BY_PROCESS
@@ -38,6 +41,14 @@ sweep/beside-force      | lifecycle | -DWORKERS=2 -DFORCE -DSWEEPER -DTICKS=0 -D
 sweep/remover-killed    | lifecycle | -DWORKERS=1 -DEXTENDER -DFORCE -DSWEEPER -DKILL=3 -DTICKS=0
 sweep/of-the-dead       | lifecycle | -DWORKERS=2 -DSWEEPER -DKILL=1 -DRECORDS=2
 sweep/sweeper-killed    | lifecycle | -DWORKERS=1 -DSWEEPER -DSWEEPER2 -DKILL=1 -DKILL2=3 -DABANDON
+wait/barging            | wait      | -DTRIES=1
+wait/patient-later      | wait      | -DPATIENT_LATER $at_once
+wait/gives-up           | wait      | -DGIVE_UP $at_once
+wait/force              | wait      | -DFORCE -DBARGERS=2 -DTRIES=0 $at_once
+wait/holder-killed      | wait      | -DKILLS=1 -DVICTIM=2 -DTRIES=0 $at_once
+wait/first-killed       | wait      | -DKILLS=1 -DVICTIM=0 -DTRIES=0 $at_once
+wait/caller-killed      | wait      | -DKILLS=1 -DVICTIM=0 -DTRIES=0 -DPATIENT -DARRIVE_AT_ONCE -DSEE_AT_ONCE
+wait/first-stopped      | wait      | -DSTOPS=1 -DVICTIM=0 -DSTOP_ARMED -DTRIES=0 $at_once
 weak/insert             | weak      | -DINSERT -DWEAK
 weak/mark               | weak      | -DMARK -DWEAK
 weak/sleep              | weak      | -DSLEEP -DWEAK -DPROCS=3 -DOPS=1
@@ -48,10 +59,10 @@ x86/insert-acquire      | weak      | -DINSERT -DACQUIRE_WALK
 x86/mark-acquire        | weak      | -DMARK -DACQUIRE_WALK
 x86/sleep-acquire       | weak      | -DSLEEP -DACQUIRE_WAKE -DACQUIRE_LOOK
 x86/pins                | weak      | -DPINS
-'
+"
 
 # name | model | bounds and cast | what must be seen
-mutants='
+mutants="
 second-walk-omitted     | insert    | -DNO_SECOND_WALK                                          | I1
 second-mark-omitted     | insert    | -DNO_SECOND_MARK                                          | I1
 epoch-omitted           | insert    | -DNO_EPOCH                                                | I1
@@ -68,6 +79,18 @@ intent-omitted          | lifecycle | -DNO_INTENT -DWORKERS=1 -DABANDON -DFORCE 
 withdrawer-frees        | lifecycle | -DWITHDRAWER_FREES -DWORKERS=2 -DSLOTS=2                  | records
 copy-not-confirmed      | lifecycle | -DNO_CONFIRM -DWORKERS=2                                  | verdict
 moved-on-is-lost        | lifecycle | -DNO_MOVED_ON -DWORKERS=2 -DEXTENDER                      | verdict
+look-omitted            | wait      | -DNO_LOOK $at_once                                        | P1
+absent-taken-for-woken  | wait      | -DNO_ABSENT -DSTOPS=1 -DVICTIM=0 -DSTOP_ARMED -DTRIES=0 $at_once | P1
+call-on-leave-omitted   | wait      | -DNO_CALL_ON_LEAVE -DGIVE_UP $at_once                     | P1
+look-after-leaving      | wait      | -DNO_LOOK_AFTER_LEAVING -DFORCE -DBARGERS=2 -DTRIES=0 $at_once | P1
+all-await-the-holder    | wait      | -DNO_BEFORE -DKILLS=1 -DVICTIM=0 -DTRIES=0 $at_once       | P1
+nudge-of-called-omitted | wait      | -DNO_NUDGE_OF_CALLED -DKILLS=1 -DVICTIM=0 -DTRIES=0 -DPATIENT -DARRIVE_AT_ONCE -DSEE_AT_ONCE | P1
+past-absent             | wait      | -DPAST_ABSENT -DKILLS=1 -DVICTIM=0 -DPATIENT $at_once     | P1
+lock-then-line          | wait      | -DLOOK_TWICE -DKILLS=1 -DVICTIM=0 -DTRIES=0 $at_once      | P1
+killed-in-call          | wait      | -DDIE_CALLING -DKILLS=1 -DVICTIM=2 -DPATIENT -DARRIVE_AT_ONCE -DSEE_AT_ONCE | P1
+ahead-omitted           | wait      | -DNO_AHEAD $at_once                                       | P3
+class-armed-first       | wait      | -DCLASS_FIRST -DARRIVE_AT_ONCE -DCALL_AT_ONCE             | P4
+disarm-blindly          | wait      | -DPLAIN_DISARM -DTRIES=0 -DARRIVE_AT_ONCE -DCALL_AT_ONCE  | P4
 E5-acquire              | weak      | -DINSERT -DWEAK -DACQUIRE_WALK                            | I1
 E5-acquire-one-side     | weak      | -DINSERT -DWEAK -DACQUIRE_NEAR                            | I1
 E5-store-on-x86         | weak      | -DINSERT -DPLAIN_T1                                       | I1
@@ -84,10 +107,10 @@ E7-store-on-x86         | weak      | -DSLEEP -DPLAIN_T7                        
 E9-counted-once-on-x86  | weak      | -DPINS -DCOUNT_ONCE                                       | in-use
 E9-fenced-once          | weak      | -DPINS -DWEAK -DFENCE_ONCE                                | leak
 E9-not-fenced           | weak      | -DPINS -DWEAK -DNO_HEAVY                                  | leak
-'
+"
 
 # As the first table; `bits` begins the bounds of what is searched by bitstate hashing.
-large='
+large="
 acquire/again-killed    | insert    | -DOPS=2 -DONE_KEY -DKILL=1 -DSWEEPS=1
 acquire/three-homes     | insert    | -DPROCS=3 -DKEY_BY_PROCESS -DHOME1=1
 acquire/three-one-key   | insert    | -DPROCS=3 -DONE_KEY -DCLEARS=0
@@ -100,7 +123,9 @@ lease/three             | lifecycle | bits -DWORKERS=3 -DSLOTS=2 -DKEYS=2 -DRECO
 lease/everybody         | lifecycle | bits -DWORKERS=2 -DEXTENDER -DCOPIER -DFORCE -DKILL=1 -DRECORDS=4 -DSLOTS=2
 sweep/two-beside-force  | lifecycle | bits -DWORKERS=2 -DFORCE -DSWEEPER -DSWEEPER2 -DKILL=3 -DJOBS=2
 sweep/everybody         | lifecycle | bits -DWORKERS=2 -DEXTENDER -DFORCE -DSWEEPER -DSWEEPER2 -DKILL=1 -DKILL2=3 -DJOBS=2 -DABANDON
-'
+wait/holder-killed-barging | wait   | -DKILLS=1 -DVICTIM=2 -DPATIENT $at_once
+wait/first-killed-barging | wait    | -DKILLS=1 -DVICTIM=0 -DPATIENT $at_once
+"
 large_mutants='
 nearest-marked-first    | insert    | -DNEAR_FIRST -DPROCS=3 -DHOME1=1 -DKEY_BY_PROCESS -DCLEARS=2 | I1
 '
@@ -163,6 +188,10 @@ violation() {
     *'user['*) echo records ;;
     *'rec[n].state'* | *'(destroyed==1)'*) echo leak ;;
     *'(holders<=1)'*) echo I1 ;;
+    *asleep*dead*) echo P1 ;;
+    *'(owed[me]==0)'*) echo P3 ;;
+    *'violated armed'* | *asleep*word*) echo P4 ;;
+    *'dead[lock]'*) echo P2 ;;
     *'!(destroyed)'*) echo in-use ;;
     *'invalid end state'*) echo asleep ;;
     *) echo other ;;

@@ -11,6 +11,9 @@
  * Time passes at any moment: a turn ends, a waiter becomes patient, a sleep ends that was
  * for a turn, for the first 10 ms of awaiting somebody (no watch yet) or for the caller's own
  * deadline.  The poll interval passes only when nothing else can happen, POLLS times a waiter.
+ * So a sleep after which somebody absent may come back before the sleeper is let end too.
+ * Without POLLS nobody dies or stops between his CAS to L2 and his wake, but who is awaited
+ * by the sleeper: that one the poll interval alone wakes.
  *
  * What the -D choose: see run.sh.
  */
@@ -36,6 +39,10 @@
 
 #if KILLS > 0 || defined(UNWATCHED)
 #define AWAIT
+#endif
+
+#if KILLS + STOPS > 0 && !defined(CALL_AT_ONCE) && !defined(DIE_CALLING) && POLLS == 0
+#define IN_CALL
 #endif
 
 #define ALL (WAITERS + BARGERS)
@@ -66,6 +73,9 @@ bit watched[WAITERS];   /* awaited has been so for long enough that a watch is o
 bit impatient[WAITERS];
 byte arrived;           /* so many have their time of arrival */
 byte polls[WAITERS];
+#ifdef IN_CALL
+byte calling[ALL + 1]; /* between the CAS to L2 and the wake */
+#endif
 
 /* What this process saw of a waiter's word, the wait word, the slot, is not so any more. */
 byte target[ALL];
@@ -117,7 +127,7 @@ inline forgive(w)
 #define FORGET RESET_LOOK; holder = 0; ok = 0; stale_class[me] = 1; stale_lock[me] = 1; owed[me] = 0
 
 #if KILLS + STOPS > 0
-#define KILLABLE(more) unless { atomic { !ALIVE(me); FORGET; more } }
+#define KILLABLE(more) unless { atomic { !ALIVE(me); FORGET; END_CALL; more } }
 #else
 #define KILLABLE(more)
 #endif
@@ -128,9 +138,16 @@ inline forgive(w)
 #define ENTRY(limit) i
 #endif
 
+#ifdef SEE_AT_ONCE
+#define SIGHT atomic
+#else
+#define SIGHT
+#endif
+
 /* Those before limit, an entry a step.  eager: the first is patient. */
 inline look_along(limit)
 {
+    SIGHT {
     do
     :: i < limit ->
         atomic {
@@ -161,7 +178,18 @@ inline look_along(limit)
         }
     :: else -> i = 0; break
     od
+    }
 }
+
+#ifdef IN_CALL
+#define BEGIN_CALL calling[me] = first
+#define END_CALL calling[me] = NOBODY
+#define IS_CALLING(p) (calling[p] != NOBODY && asleep[calling[p]] && awaited[calling[p]] != p)
+#else
+#define BEGIN_CALL skip
+#define END_CALL skip
+#define IS_CALLING(p) 0
+#endif
 
 /* ok: it was woken. */
 #ifdef CALL_AT_ONCE /* nobody is killed within it */
@@ -175,13 +203,13 @@ inline call()
         atomic {
             ok = (word[first] == L1 && !stale[me]);
             if
-            :: ok -> word[first] = L2; turn[first] = 1
+            :: ok -> word[first] = L2; turn[first] = 1; BEGIN_CALL
             :: else
             fi
         };
         if
         :: ok ->
-            atomic { ok = asleep[first]; asleep[first] = 0 };
+            atomic { ok = asleep[first]; asleep[first] = 0; END_CALL };
             if
             :: ok
             :: else ->
@@ -225,12 +253,6 @@ inline disarm()
     }
 }
 
-#ifdef FIX_ORDER
-#define ON_THE_WAY (coming && first == NOBODY)
-#else
-#define ON_THE_WAY coming
-#endif
-
 inline call_first()
 {
     if
@@ -239,8 +261,8 @@ inline call_first()
         :: atomic { RESET_LOOK; stale_class[me] = 0 };
             look_along(WAITERS);
             if
-            :: ON_THE_WAY -> break
-            :: !(ON_THE_WAY) && first == NOBODY ->
+            :: coming -> break
+            :: !coming && first == NOBODY ->
                 if
                 :: !others -> disarm()
                 :: else
@@ -334,9 +356,6 @@ inline release()
         :: else -> ok = 0
         fi
     };
-#ifdef FIX_LOST
-    ok = 1;
-#endif
     if
     :: ok -> ok = 0; call_first()
     :: else
@@ -360,7 +379,36 @@ inline await(whom)
 #endif
 }
 
-#define BEFORE(w) if :: w < me && in_line[w] && word[w] != L3 && !known[w] -> holder = w :: else fi
+/* coming: somebody was passed over. */
+#ifdef PAST_ABSENT /* mutant: one's sleep is then as long as always */
+#define NOTE_ABSENT skip
+#else
+#define NOTE_ABSENT coming = 1
+#endif
+#define BEFORE(w) \
+    if \
+    :: w < me && in_line[w] && !known[w] -> \
+        if \
+        :: word[w] == L3 -> NOTE_ABSENT \
+        :: else -> holder = w; coming = 0 \
+        fi \
+    :: else \
+    fi
+
+inline whom_to_await()
+{
+#ifdef AWAIT
+#ifndef NO_BEFORE /* mutant: everybody awaits the holder */
+    EVERY_WAITER(BEFORE);
+#endif
+    await(holder);
+    briefly[me] = !watched[me] || coming;
+    coming = 0;
+    holder = 0
+#else
+    skip
+#endif
+}
 
 /* Who leaves without the lock. */
 inline call_behind()
@@ -371,11 +419,7 @@ inline call_behind()
         :: i < WAITERS ->
             atomic {
                 if
-#ifdef FIX_BEHIND
                 :: in_line[i] && !known[i] && word[i] == L1 && first == NOBODY ->
-#else
-                :: in_line[i] && word[i] == L1 && first == NOBODY ->
-#endif
                     target[me] = i; stale[me] = 0; first = i
                 :: else
                 fi;
@@ -387,13 +431,13 @@ inline call_behind()
         :: first == NOBODY -> break
         :: else ->
             call();
-#ifdef FIX_BEHIND
+#ifdef NO_BEHIND_LOOP /* mutant */
+            break
+#else
             if
             :: ok -> break
             :: else
             fi
-#else
-            break
 #endif
         fi
     od
@@ -432,21 +476,22 @@ end_arrive: atomic { arrived == me -> arrived++ };
             ok = MAY_BE_HAD;
             if
             :: ok
-            :: else -> holder = lock
+            :: else ->
+                holder = lock;
+#ifndef LOOK_TWICE
+                whom_to_await()
+#endif
             fi
         };
 #endif
         if
         :: !ok ->
 #ifdef AWAIT
-            atomic {
-#ifndef NO_BEFORE /* mutant: everybody awaits the holder */
-                EVERY_WAITER(BEFORE);
+#ifdef LOOK_TWICE /* mutant: at the lock, then at the line */
+            atomic { whom_to_await() }
+#else
+            skip
 #endif
-                await(holder);
-                briefly[me] = !watched[me];
-                holder = 0
-            }
 #else
             holder = 0
 #endif
@@ -454,7 +499,7 @@ end_arrive: atomic { arrived == me -> arrived++ };
             ask_ahead(me);
             if
             :: turn_of != NOBODY -> atomic { await(turn_of); briefly[me] = 1; turn_of = NOBODY; ok = 0 }
-            :: else -> ok = 1
+            :: else -> atomic { RESET_LOOK; ok = 1 }
             fi
         fi;
         if
@@ -487,7 +532,7 @@ end:        atomic { !asleep[me] -> briefly[me] = 0 }
 #ifndef NO_BEHIND /* mutant */
                 call_behind();
 #endif
-#ifdef FIX_LEAVE
+#ifndef NO_CALL_ON_LEAVE /* mutant */
                 call_first();
 #endif
                 goto done
@@ -496,6 +541,12 @@ end:        atomic { !asleep[me] -> briefly[me] = 0 }
         fi
     od;
     atomic { in_line[me] = 0; FORGET; GONE };
+#if defined(FORCE) && !defined(NO_LOOK_AFTER_LEAVING) /* mutant */
+    if
+    :: lock != me -> call_first()
+    :: else
+    fi;
+#endif
     release();
 done: atomic { FORGET; GONE }
     } KILLABLE(last = 0)
@@ -545,16 +596,18 @@ end:
 #define WAKES(w) :: atomic { asleep[w] && briefly[w] -> asleep[w] = 0; briefly[w] = 0 }
 #define DEATH_KNOWN(p) :: atomic { dead[p] && !known[p] -> known[p] = 1 }
 /* The watch is a thread of the waiter's own process. */
-#ifdef FIX_NUDGE
-#define NUDGEABLE(w) (word[w] == L1 || asleep[w])
-#else
+#ifdef NO_NUDGE_OF_CALLED /* mutant */
 #define NUDGEABLE(w) (word[w] == L1)
+#else
+#define NUDGEABLE(w) (word[w] == L1 || asleep[w])
 #endif
 #define NUDGE(w) :: atomic { in_line[w] && ALIVE(w) && watched[w] && known[awaited[w]] && NUDGEABLE(w) -> \
         if \
-        :: asleep[w] -> asleep[w] = 0; word[w] = L2; turn[w] = 1 \
-        :: else -> word[w] = L3; forgive(w) \
-        fi }
+        :: word[w] == L1 && asleep[w] -> word[w] = L2; turn[w] = 1 \
+        :: word[w] == L1 && !asleep[w] -> word[w] = L3; forgive(w) \
+        :: else \
+        fi; \
+        asleep[w] = 0 }
 
 active proctype Clock()
 {
@@ -596,10 +649,14 @@ inline fell(p)
     fi
 }
 
+#ifdef VICTIM
+#define ANY(p) p = VICTIM
+#else
 #define ANY(p) \
         if \
         :: p = 0 :: p = 1 :: p = 2 THIRD FOURTH \
         fi
+#endif
 #if ALL > 3
 #define THIRD :: p = 3
 #else
@@ -619,7 +676,7 @@ end:
     atomic {
         ANY(p);
         if
-        :: ALIVE(p) -> dead[p] = 1; fell(p)
+        :: ALIVE(p) && !IS_CALLING(p) -> dead[p] = 1; fell(p)
         :: else
         fi;
         p = 0
@@ -637,7 +694,7 @@ end:
 #ifdef STOP_ARMED
         :: p < WAITERS && ALIVE(p) && word[p] == L1 -> stopped[p] = 1; fell(p)
 #else
-        :: ALIVE(p) -> stopped[p] = 1; fell(p)
+        :: ALIVE(p) && !IS_CALLING(p) -> stopped[p] = 1; fell(p)
 #endif
         :: else
         fi;
@@ -675,13 +732,23 @@ active proctype Last()
 #else
 #define PATIENT_AT_ONCE 0
 #endif
+#ifdef PATIENT
+#define IMPATIENT 0
+#else
+#define IMPATIENT 1
+#endif
 #ifdef UNWATCHED
 #define WATCHED 0
 #else
 #define WATCHED 1
 #endif
-#define INITIAL(w) awaited[w] = NOBODY; word[w] = L1; watched[w] = WATCHED; if :: impatient[w] = 1 :: impatient[w] = PATIENT_AT_ONCE fi
-#define NO_TARGET(p) target[p] = NOBODY; stale_class[p] = 1; stale_lock[p] = 1
+#define INITIAL(w) awaited[w] = NOBODY; word[w] = L1; watched[w] = WATCHED; if :: impatient[w] = IMPATIENT :: impatient[w] = PATIENT_AT_ONCE fi
+#ifdef IN_CALL
+#define NO_CALL(p) calling[p] = NOBODY
+#else
+#define NO_CALL(p) skip
+#endif
+#define NO_TARGET(p) NO_CALL(p); target[p] = NOBODY; stale_class[p] = 1; stale_lock[p] = 1
 
 init {
     atomic {
