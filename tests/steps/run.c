@@ -16,7 +16,9 @@
 
 #include "census.h"
 #include "judge.h"
+#include "shm/line.h"
 #include "shm/segment.h"
+#include "shm/wait.h"
 
 #define LONGEST_S 20 /* a run */
 #define STOPPED_EXP_MS 30
@@ -206,13 +208,25 @@ static void reap(pid_t pid)
         waitpid(pid, NULL, __WALL);
 }
 
+/* In line, and past its first short sleep: it will not be up of itself before its poll interval, or
+ * the lease, is over. */
+static bool sleeps_long(const struct cf_mapping *m)
+{
+    uint32_t i = cf_line_next(m, 0);
+    if (i == CF_NO_WAITER)
+        return false;
+    const struct cf_waiter *w = cf_waiter_at(m, i);
+    return cf_load_relaxed(&w->until) > cf_load_relaxed(&w->since) + CF_UNWATCHED_NS + CF_MS;
+}
+
 static bool falls_asleep(void)
 {
-    cachify_info_t info = {.size = sizeof info};
+    int64_t until = now_us() + 2000000;
     say(&board->dead_go);
-    for (int64_t until = now_us() + 2000000; info.waiters == 0 && now_us() < until; sleep_us(200))
-        cachify_query(part.cachify, board->key, &info);
-    return info.waiters > 0;
+    while (!sleeps_long(own_mapping()) && now_us() < until)
+        sleep_us(200);
+    sleep_us(500); /* from armed to asleep */
+    return sleeps_long(own_mapping());
 }
 
 /* The key comes free at the latest with the victim's death, or its lease's end. */
