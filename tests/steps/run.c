@@ -20,8 +20,8 @@
 #include "shm/segment.h"
 #include "shm/wait.h"
 
-#define LONGEST_S 20 /* a run */
-#define STOPPED_EXP_MS 30
+#define LONGEST_S 20      /* a run */
+#define STOPPED_EXP_MS 30 /* with a waiter four times that, so that it sleeps throughout */
 #define WAITER_US                                                                                  \
     200000 /* later than a poll interval, on a busy machine; leases last much longer */
 
@@ -235,7 +235,7 @@ static void see_waiter_served(struct cast *cast)
     int64_t since = now_us();
     if (cast->waiter == 0 || !hear(&board->dead_said, "the waiter"))
         return;
-    int64_t took = now_us() - since - (board->fate >= STOPPED ? STOPPED_EXP_MS * 1000 : 0);
+    int64_t took = now_us() - since - (board->fate >= STOPPED ? board->exp_ms * 1000 : 0);
     if (took > board->poll_ms * 1000 + WAITER_US)
         blame("the waiter got the key %lld us late", (long long)took - board->poll_ms * 1000);
     reap(cast->waiter);
@@ -247,8 +247,10 @@ static bool begin(const struct operation *operation, struct cast *cast)
     *cast = (struct cast){0};
     if (operation->memfd)
         make_memfd();
-    board->poll_ms = operation->waiter != NULL ? 50 : 100;
-    board->exp_ms = board->fate >= STOPPED ? STOPPED_EXP_MS : CACHIFY_NEVER;
+    board->poll_ms = operation->waiter != NULL ? 200 : 100;
+    board->exp_ms = board->fate < STOPPED       ? CACHIFY_NEVER
+                    : operation->waiter != NULL ? 4 * STOPPED_EXP_MS
+                                                : STOPPED_EXP_MS;
     cast->judge = start(life_of_judge, operation);
     if (operation->dead != NULL)
         cast->dead = start(life_of_dead, operation);
