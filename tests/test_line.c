@@ -319,7 +319,7 @@ START_TEST(spinning_never_on_one_processor_and_not_where_it_did_not_pay)
     struct agent_answer beside = agent_run(agent_start_idle(), act_wait_often, 2);
     ck_assert_int_eq(beside.status, CACHIFY_TIMEOUT);
     if (here.m->processors > 1)
-        ck_assert_int_eq(beside.number, 40 * 1000); /* asked each time, and learnt: never */
+        ck_assert_int_eq(beside.number, INT64_C(40000)); /* asked each time, and learnt: never */
 }
 END_TEST
 
