@@ -328,16 +328,21 @@ void cf_call_sooner_slow(struct cf_mapping *m, uint64_t hash, uint64_t deadline)
 }
 
 #define ASK_NS (CF_PATIENCE_NS / 10) /* so long it may go on being asked without a look */
-#define SKIP_MOST 64u
+#define SKIP_MOST 63u
 
-/* Whether the last look still serves.  How often it is asked without one is for the next time
- * learnt from how fast the questions came; should they come slower, the coarse clock tells. */
+/* Whether the last look still serves.  How often it is asked without one is learnt from how fast
+ * the questions come, carefully: two of one call come fast, too, and say nothing of the next.
+ * Should they come slower all at once, the coarse clock tells. */
 static bool is_quiet(struct cf_quiet *quiet, uint64_t now)
 {
     uint64_t interval = (now - quiet->looked) / (quiet->asked + 1) + 1;
+    uint32_t more = 2 * quiet->skip + 1;
+    if (interval * (quiet->skip + 1) > ASK_NS)
+        quiet->skip = 0;
+    else if (interval * more <= ASK_NS && more <= SKIP_MOST)
+        quiet->skip = more;
     quiet->looked = now;
     quiet->asked = 0;
-    quiet->skip = ASK_NS / interval < SKIP_MOST ? (uint32_t)(ASK_NS / interval) : SKIP_MOST;
     return now < quiet->until;
 }
 
