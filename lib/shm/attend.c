@@ -1,6 +1,5 @@
 #include "shm/attend.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #include "ground/fork.h"

@@ -75,7 +75,7 @@ bool cf_line_still_before(const struct cf_mapping *m, uint32_t i, uint32_t befor
 
 void cf_call_slow(struct cf_mapping *m, uint64_t hash);
 void cf_call_sooner_slow(struct cf_mapping *m, uint64_t hash, uint64_t deadline);
-struct cf_quiet;
+struct cf_quiet; /* below */
 uint32_t cf_line_ahead_slow(struct cf_mapping *m, uint64_t hash, uint32_t own,
                             struct cf_quiet *quiet);
 
