@@ -5,7 +5,6 @@
 #include "shm/sweep.h"
 
 #define NO_RECORD UINT32_MAX
-#define INTENT_WAIT_NS (2 * CF_MS)
 
 void cf_token_keep(struct cf_mapping *m, const struct cf_record *record)
 {
@@ -120,7 +119,7 @@ unsigned cf_intent_begin(struct cf_mapping *m, cf_word w)
     unsigned place = cf_intent_try(m, w);
     if (place != CF_INTENTS)
         return place;
-    uint64_t until = cf_monotonic_ns() + INTENT_WAIT_NS;
+    uint64_t until = cf_monotonic_ns() + CF_INTENT_WAIT_NS;
     do {
         sched_yield();
         place = cf_intent_try(m, w);

@@ -52,6 +52,7 @@ void cf_token_keep(struct cf_mapping *m, const struct cf_record *record);
 
 /* R5: note the held word w before taking it out; strike it out after freeing its record.
  * begin returns a place for end; CF_INTENTS if it waited for one in vain, try without a wait. */
+#define CF_INTENT_WAIT_NS (2 * CF_MS)
 unsigned cf_intent_begin(struct cf_mapping *m, cf_word w);
 unsigned cf_intent_try(struct cf_mapping *m, cf_word w);
 void cf_intent_end(struct cf_mapping *m, unsigned place);
