@@ -373,7 +373,11 @@ START_TEST(of_another_boot_but_unreadable_is_still_refused)
 {
     leave_to_another_boot(0);
     int fd = open(here.path, O_RDWR | O_CLOEXEC);
-    ck_assert_int_eq(pwrite(fd, "x", 1, offsetof(struct cf_header, created_ns)), 1);
+    const off_t at = offsetof(struct cf_header, created_ns);
+    unsigned char byte;
+    ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
+    byte ^= 1;
+    ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
     close(fd);
     ino_t before = inode_of(here.path);
     assert_status(cachify_open(&here.config, &here.cachify), CACHIFY_CORRUPT);
