@@ -211,9 +211,10 @@ static cachify_status_t own_extend(void *self, cachify_caller_t *who, cachify_gr
     return o->held && grant->store[0] == o->token ? CACHIFY_OK : CACHIFY_LOST;
 }
 
-static int64_t own_remaining(void *self, const cachify_grant_t *grant)
+static int64_t own_remaining(void *self, cachify_caller_t *who, const cachify_grant_t *grant)
 {
     const struct own *o = self;
+    (void)who;
     return o->held && grant->store[0] == o->token ? CACHIFY_NEVER : 0;
 }
 

@@ -87,6 +87,8 @@ typedef struct cachify_config {
                            used the segment keeps a record; beyond 256 such threads, or
                            max_locks / 16 if that is more, it is full that much sooner */
     uint32_t key_max;   /* bytes of a key with its prefix; 192, at most 4096 */
+    uint32_t value_max; /* bytes of a lock's value; 64, at most 4096 */
+    uint32_t reserved;
 
     const char *prefix;       /* put before every key; NULL is "PYC-", "" is none */
     int64_t default_exp_ms;   /* of locks that say none; 30000 */
@@ -107,7 +109,7 @@ typedef struct cachify_lock {
     int64_t timeout_ms; /* with wait: how long; 0 or CACHIFY_NEVER: without limit */
     int64_t exp_ms;     /* the lease's length; 0: the instance's default; CACHIFY_NEVER */
     const void *value;  /* a note kept with the lease (job id, purpose), shown to whoever asks; */
-    uint32_t value_len; /* at most 64 bytes */
+    uint32_t value_len; /* at most value_max bytes */
 } cachify_lock_t;
 
 /* The proof of one acquisition.  Lives in the caller's memory, holds no other; not to be
@@ -163,7 +165,7 @@ typedef struct cachify_info {
     uint64_t token;
     uint32_t waiters; /* how many wait for it */
     uint32_t value_len;
-    char value[64];
+    char value[64];   /* the first bytes of it; cachify_get has all */
     char command[16]; /* of the holder, NUL-terminated */
 } cachify_info_t;
 
@@ -258,6 +260,19 @@ CACHIFY_API cachify_status_t cachify_release_key(cachify_t *instance, const char
 CACHIFY_API cachify_status_t cachify_query(cachify_t *instance, const char *key,
                                            cachify_info_t *info);
 
+/* The store behind the locks, for whoever wants set-if-not-exists itself.  set: the lock's value
+ * under its key, for its expiry; wait is not looked at.  nx: OK for exactly one of any number of
+ * callers at once if there is none, else LOCKED.  Without nx it overwrites, and so ends another's
+ * lease.  What is set is held as a lease is, without the proof: it ends by expiry, with this
+ * process (shared memory), or by cachify_release_key, which is the store's delete.  A value is
+ * whatever the lock's holder gave.
+ * get: *len is room on entry, the value's length on return; LOST if nobody holds the lock; INVALID
+ * if the value is longer.  Else as cachify_acquire and cachify_query; INVALID also for a client
+ * that has not the operation. */
+CACHIFY_API cachify_status_t cachify_set(cachify_t *instance, const cachify_lock_t *lock, bool nx);
+CACHIFY_API cachify_status_t cachify_get(cachify_t *instance, const char *key, void *value,
+                                         uint32_t *len);
+
 /* Call fn for everybody who waits for the key, in order of arrival, until it returns other
  * than 0.  What it is given is valid until it returns; it must not call the library.  OK, also
  * where nobody waits; INVALID (also: a client that cannot tell); NO_MEMORY; else as query. */
@@ -277,8 +292,21 @@ CACHIFY_API const char *cachify_last_error(void);
 /* "MAJOR.MINOR.PATCH" of the library linked. */
 CACHIFY_API const char *cachify_version(void);
 
+/* For languages that cannot read this file.  sizeof: bytes of a public struct by its name, such
+ * as "cachify_lock_t"; 0 for what is none.  The others fill a struct with its defaults (what {0}
+ * is in C), its size included where it has one; NULL is ignored. */
+CACHIFY_API size_t cachify_sizeof(const char *type);
+CACHIFY_API void cachify_config_init(cachify_config_t *config);
+CACHIFY_API void cachify_lock_init(cachify_lock_t *lock);
+CACHIFY_API void cachify_lease_init(cachify_lease_t *lease);
+CACHIFY_API void cachify_origin_init(cachify_origin_t *origin);
+CACHIFY_API void cachify_info_init(cachify_info_t *info);
+
 #ifdef __cplusplus
 }
 #endif
+
+#include <cachify/scope.h>
+#include <cachify/wrap.h>
 
 #endif

@@ -1,13 +1,27 @@
 /* The client contract: the store behind the locks.
  *
- * A client keeps values under keys for a time, and can set one only if there is none.
- * The shared-memory client is the default; a user's own is given in
- * cachify_config_t.client.  The struct is copied by cachify_open; `self` must live until
- * `destroy` is called, which happens once, when the instance and its last lease are gone.
+ * A client keeps values under keys for a time, and can set one only if there is none: set, get
+ * and del are all that it must have.  The shared-memory client is the default; a user's own is
+ * given in cachify_config_t.client.  That struct is copied by cachify_open; `self` must live until
+ * `destroy` is called, which happens once, when the instance and its last lease are gone (and not
+ * at all if cachify_open fails).  So a client belongs to one instance.
  *
- * Calls come from any thread at once, and never for a key that is empty, has a NUL byte
- * or exceeds key_max.  Times are milliseconds, CACHIFY_NEVER for none; clients refuse
- * nothing that is in range.  No call may leave by longjmp or exception.
+ * Calls come from any thread at once, and never for a key that is empty, has a NUL byte or exceeds
+ * key_max.  Times are milliseconds, CACHIFY_NEVER for none; clients refuse nothing that is in
+ * range.  No call may leave by longjmp or exception.
+ *
+ * A client that can do better has the owner-checked operations, from acquire to query, all of
+ * them.  For one that has not, they are made of set, get and del: each acquisition stores a value
+ * of its own (at most CACHIFY_MARK_BYTES, then the lock's note), and release and extend get it and
+ * compare.  What is not atomic then:
+ *  - between that get and the del or set after it, the lease may expire and another take the lock:
+ *    the release frees, or the extend ends, the other's lease.  Leases that are over by this
+ *    process's clock are never released so, but a process that is stopped just there does harm;
+ *  - a late extend may find that another has had the lock meanwhile, and has given it back;
+ *  - there is no token (it is 0), and what is told of the holder is what it wrote down itself;
+ *  - who waits asks once a poll interval.
+ *
+ * `make check-client CLIENT=...` puts a client through all that is written here (tests/client/).
  */
 #ifndef CACHIFY_CLIENT_H
 #define CACHIFY_CLIENT_H
@@ -55,16 +69,22 @@ CACHIFY_API cachify_status_t cachify_report(cachify_status_t status, const char 
 #endif
     ;
 
+/* What an acquisition by set, get and del puts before the note. */
+#define CACHIFY_MARK_BYTES 128u
+
 struct cachify_client {
-    uint32_t size;    /* sizeof(cachify_client_t) */
-    uint32_t key_max; /* bytes; 0: 4096 */
-    uint32_t value_max;
+    uint32_t size;      /* sizeof(cachify_client_t) */
+    uint32_t key_max;   /* bytes; 0: 4096 */
+    uint32_t value_max; /* bytes; with no owner-checked operations 0 is no limit, and else at
+                           least CACHIFY_MARK_BYTES */
     uint32_t reserved;
     void *self;
 
     /* The store.  set with nx: exactly one of any number of concurrent callers succeeds
-     * (OK), the others get LOCKED; without: overwrites, and so ends another's lease.
-     * get: *len is room on entry, the value's length on return; LOST if there is none.
+     * (OK), the others get LOCKED; without: overwrites, and so ends another's lease.  The value
+     * is there for exp_ms, and not after.
+     * get: *len is room on entry, the value's length on return; LOST if there is none; INVALID,
+     * and nothing is touched, if it is longer.  Sees what was set by whoever was done before.
      * del: OK whether there was one or not; wakes waiters. */
     cachify_status_t (*set)(void *self, cachify_caller_t *, const cachify_request_t *, bool nx);
     cachify_status_t (*get)(void *self, cachify_caller_t *, const char *key, uint32_t key_len,
@@ -72,14 +92,15 @@ struct cachify_client {
     cachify_status_t (*del)(void *self, cachify_caller_t *, const char *key, uint32_t key_len);
 
     /* Owner-checked operations, each one atomic step.  acquire: OK, with the whole grant
-     * filled, or LOCKED, with caller->holder filled and the grant untouched.  release, extend: OK or LOST.  A grant may be released by one
-     * thread while another extends it. */
+     * filled, or LOCKED, with caller->holder filled and the grant untouched.  release, extend: OK
+     * or LOST.  A grant may be released by one thread while another extends it: release wins.
+     * extend succeeds late, too, as long as nobody took the lock. */
     cachify_status_t (*acquire)(void *self, cachify_caller_t *, const cachify_request_t *,
                                 cachify_grant_t *);
     cachify_status_t (*release)(void *self, cachify_caller_t *, cachify_grant_t *);
     cachify_status_t (*extend)(void *self, cachify_caller_t *, cachify_grant_t *, int64_t exp_ms);
     /* Still mine?  Nanoseconds left, 0 if not, CACHIFY_NEVER. */
-    int64_t (*remaining_ns)(void *self, const cachify_grant_t *);
+    int64_t (*remaining_ns)(void *self, cachify_caller_t *, const cachify_grant_t *);
     /* Sleep until the key may have come free, at most for max_ns.  May return early.  Who waits
      * calls it again and again, after tries to acquire, and wait_end at last: got says whether
      * the lock was had; if not, caller->holder.waiters may be set.  Both may be NULL. */
@@ -97,6 +118,7 @@ struct cachify_client {
     cachify_status_t (*pend_try)(void *self, cachify_caller_t *, const cachify_request_t *,
                                  void *pending, cachify_grant_t *);
     void (*pend_end)(void *self, cachify_caller_t *, void *pending, bool got);
+    /* Who holds it; *info is overwritten. */
     cachify_status_t (*query)(void *self, cachify_caller_t *, const char *key, uint32_t key_len,
                               cachify_info_t *);
     /* Whether query would find it held, for less; may be NULL. */
@@ -113,6 +135,16 @@ struct cachify_client {
     void (*leave)(void *self, cachify_caller_t *);
     void (*destroy)(void *self);
 };
+
+/* For languages that cannot read this file: all zero, size included. */
+CACHIFY_API void cachify_client_init(cachify_client_t *client);
+
+/* A client in the memory of this process, for locks between its threads: nothing is shared with
+ * others, and a child made by fork begins with none held.  Owner-checked, with tokens; waiters are
+ * woken by the release, first come first called; poll_interval_ms is not needed.  max_locks: at
+ * most so many held (0: 16384); then acquire is FULL.  Fills *client, for one cachify_open.  OK;
+ * INVALID; NO_MEMORY. */
+CACHIFY_API cachify_status_t cachify_memory_client(uint32_t max_locks, cachify_client_t *client);
 
 #ifdef __cplusplus
 }

@@ -78,9 +78,10 @@ static cachify_status_t shm_extend(void *self, cachify_caller_t *caller, cachify
                                                 : cf_lease_extend(m, caller, grant, exp_ms);
 }
 
-static int64_t shm_remaining_ns(void *self, const cachify_grant_t *grant)
+static int64_t shm_remaining_ns(void *self, cachify_caller_t *caller, const cachify_grant_t *grant)
 {
     struct cf_mapping *m = self;
+    (void)caller;
     return cf_segment_gone(m, cf_now_coarse(m)) ? 0 : cf_lease_remaining_ns(m, grant);
 }
 
@@ -140,18 +141,10 @@ static cachify_status_t shm_set(void *self, cachify_caller_t *caller,
 static cachify_status_t shm_get(void *self, cachify_caller_t *caller, const char *key,
                                 uint32_t key_len, void *value, uint32_t *len)
 {
-    cachify_info_t info;
-    cachify_status_t status = shm_query(self, caller, key, key_len, &info);
-    if (status != CACHIFY_OK)
-        return status;
-    if (info.state != CACHIFY_STATE_HELD)
-        return CACHIFY_LOST;
-    if (info.value_len > *len)
-        return cf_report(CACHIFY_INVALID, "a value of %u bytes does not fit %u", info.value_len,
-                         *len);
-    memcpy(value, info.value, info.value_len);
-    *len = info.value_len;
-    return CACHIFY_OK;
+    struct cf_mapping *m = self;
+    (void)caller;
+    struct cf_key k = key_of(m, key, key_len);
+    return cf_segment_gone(m, cf_now_coarse(m)) ? gone(m) : cf_get(m, &k, value, len);
 }
 
 static cachify_status_t shm_wait(void *self, cachify_caller_t *caller,

@@ -122,7 +122,7 @@ static int64_t remaining_ns(const cachify_lease_t *given)
     cachify_t *instance = lease->instance;
     if (cf_instance_enter_lease(lease, &b) != CACHIFY_OK)
         return 0;
-    int64_t ns = instance->client.remaining_ns(instance->client.self, &lease->grant);
+    int64_t ns = instance->client.remaining_ns(instance->client.self, &b->caller, &lease->grant);
     cf_instance_leave(b, instance);
     return ns;
 }

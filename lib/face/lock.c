@@ -170,10 +170,7 @@ cachify_status_t cachify_acquire(cachify_t *handle, const cachify_lock_t *lock,
 
 /* ---- By key ---- */
 
-typedef cachify_status_t by_key(const cachify_t *instance, cachify_caller_t *caller,
-                                const struct cf_full_key *key, void *result);
-
-static cachify_status_t with_key(cachify_t *handle, const char *key, by_key *act, void *result)
+cachify_status_t cf_with_key(cachify_t *handle, const char *key, cf_by_key *act, void *context)
 {
     struct cf_binding *b;
     cachify_status_t status = cf_instance_enter(handle, &b);
@@ -183,7 +180,7 @@ static cachify_status_t with_key(cachify_t *handle, const char *key, by_key *act
     status = cf_full_key(&b->key, instance, key, 0);
     b->key_requested = false;
     if (status == CACHIFY_OK)
-        status = act(instance, &b->caller, &b->key, result);
+        status = act(instance, &b->caller, &b->key, context);
     cf_instance_leave(b, instance);
     return status;
 }
@@ -218,12 +215,12 @@ cachify_status_t cachify_is_locked(cachify_t *instance, const char *key, bool *l
 {
     if (locked == NULL)
         return cf_report(CACHIFY_INVALID, "locked is NULL; expected a place for the answer");
-    return with_key(instance, key, is_locked, locked);
+    return cf_with_key(instance, key, is_locked, locked);
 }
 
 cachify_status_t cachify_release_key(cachify_t *instance, const char *key)
 {
-    return with_key(instance, key, force, NULL);
+    return cf_with_key(instance, key, force, NULL);
 }
 
 cachify_status_t cachify_query(cachify_t *instance, const char *key, cachify_info_t *info)
@@ -235,7 +232,7 @@ cachify_status_t cachify_query(cachify_t *instance, const char *key, cachify_inf
     if (size < sizeof found)
         return cf_report(CACHIFY_INVALID, "cachify_info_t has size %u; expected 0 or at least %zu",
                          size, sizeof found);
-    cachify_status_t status = with_key(instance, key, query, &found);
+    cachify_status_t status = cf_with_key(instance, key, query, &found);
     if (status == CACHIFY_OK) {
         found.size = info->size;
         *info = found;
@@ -266,5 +263,5 @@ cachify_status_t cachify_waiters(cachify_t *instance, const char *key,
     struct listing listing = {fn, context};
     if (fn == NULL)
         return cf_report(CACHIFY_INVALID, "fn is NULL; expected a function to be called");
-    return with_key(instance, key, waiters, &listing);
+    return cf_with_key(instance, key, waiters, &listing);
 }

@@ -23,12 +23,16 @@ cachify_status_t cf_header_plan(const cachify_config_t *config, struct cf_header
 {
     uint32_t locks = config->max_locks != 0 ? config->max_locks : CF_LOCKS_DEFAULT;
     uint32_t key_max = config->key_max != 0 ? config->key_max : CF_KEY_MAX_DEFAULT;
+    uint32_t value_max = config->value_max != 0 ? config->value_max : CF_VALUE_MAX_DEFAULT;
     if (locks > CF_LOCKS_LIMIT)
         return cf_report(CACHIFY_INVALID, "max_locks is %u; expected 1 to %u, or 0 for %u", locks,
                          CF_LOCKS_LIMIT, CF_LOCKS_DEFAULT);
     if (key_max > CF_KEY_MAX_LIMIT)
         return cf_report(CACHIFY_INVALID, "key_max is %u; expected 1 to %u, or 0 for %u", key_max,
                          CF_KEY_MAX_LIMIT, CF_KEY_MAX_DEFAULT);
+    if (value_max > CF_VALUE_MAX_LIMIT)
+        return cf_report(CACHIFY_INVALID, "value_max is %u; expected 1 to %u, or 0 for %u",
+                         value_max, CF_VALUE_MAX_LIMIT, CF_VALUE_MAX_DEFAULT);
     *h = (struct cf_header){
         .magic = CF_MAGIC, .version = CF_LAYOUT_VERSION, .format = cf_layout_format()};
     h->max_locks = locks;
@@ -37,9 +41,9 @@ cachify_status_t cf_header_plan(const cachify_config_t *config, struct cf_header
     h->processes = locks / 16 < 64 ? 64 : locks / 16 > 4096 ? 4096 : locks / 16;
     h->waiters = (uint32_t)round_up((uint64_t)4 * h->processes, CF_WAITER_BITS);
     h->key_max = key_max;
-    h->value_max = CF_VALUE_MAX;
-    h->record_size =
-        (uint32_t)round_up(sizeof(struct cf_record) + round_up(key_max, 8) + CF_VALUE_MAX, CF_LINE);
+    h->value_max = value_max;
+    h->record_size = (uint32_t)round_up(
+        sizeof(struct cf_record) + round_up(key_max, 8) + round_up(value_max, 8), CF_LINE);
     h->processes_offset = CF_PAGE;
     h->waiters_offset = h->processes_offset + (uint64_t)h->processes * sizeof(struct cf_process);
     h->groups_offset = round_up(h->waiters_offset + cf_line_offset(h->waiters) +

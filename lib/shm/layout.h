@@ -11,10 +11,11 @@
 #define CF_MAGIC UINT64_C(0x314b434f4c464343) /* "CCFLOCK1" */
 #define CF_LINE 64u
 #define CF_PAGE 4096u
-#define CF_SLOTS 5u      /* slots of a group */
-#define CF_INTENTS 4u    /* removals a process may have under way with a trace */
-#define CF_COMMAND 16u   /* bytes of a command name, as in /proc/PID/comm */
-#define CF_VALUE_MAX 64u /* bytes of the note kept with a lease */
+#define CF_SLOTS 5u              /* slots of a group */
+#define CF_INTENTS 4u            /* removals a process may have under way with a trace */
+#define CF_COMMAND 16u           /* bytes of a command name, as in /proc/PID/comm */
+#define CF_VALUE_MAX_DEFAULT 64u /* bytes of the note kept with a lease */
+#define CF_VALUE_MAX_LIMIT 4096u
 #define CF_KEY_MAX_LIMIT 4096u
 #define CF_LOCKS_LIMIT 6000000u
 #define CF_KEY_MAX_DEFAULT 192u

@@ -196,6 +196,11 @@ int64_t cf_remaining_ms(uint64_t deadline, uint64_t now)
     return ns == CACHIFY_NEVER ? ns : ns / (int64_t)CF_MS;
 }
 
+static cachify_status_t none_held(void)
+{
+    return cf_report(CACHIFY_LOST, "nobody holds the lock, so it has no value");
+}
+
 cachify_status_t cf_is_locked(struct cf_mapping *m, const struct cf_key *key, bool *locked)
 {
     bool unsure;
@@ -205,6 +210,31 @@ cachify_status_t cf_is_locked(struct cf_mapping *m, const struct cf_key *key, bo
     *locked =
         found.slot != 0 && cf_word_state(found.word) == CF_HELD && cf_lease_live(m, &found.copy);
     return CACHIFY_OK;
+}
+
+cachify_status_t cf_get(struct cf_mapping *m, const struct cf_key *key, void *value, uint32_t *len)
+{
+    char copy[CF_VALUE_MAX_LIMIT];
+    for (uint32_t tries = 0; tries < MANY_TRIES; tries++) {
+        bool unsure;
+        struct cf_found found = cf_table_find(m, key, &unsure);
+        if (unsure)
+            break;
+        if (found.slot == 0 || cf_word_state(found.word) != CF_HELD)
+            return none_held();
+        uint32_t have =
+            cf_record_value(m, cf_record_at(m, cf_word_record(found.word)), copy, sizeof copy);
+        if (!cf_copy_confirmed(cf_slot_at(m, found.slot), found.word))
+            continue;
+        if (!cf_lease_live(m, &found.copy))
+            return none_held();
+        if (have > *len)
+            return cf_report(CACHIFY_INVALID, "a value of %u bytes does not fit %u", have, *len);
+        memcpy(value, copy, have);
+        *len = have;
+        return CACHIFY_OK;
+    }
+    return corrupt("a value could not be read");
 }
 
 cachify_status_t cf_query(struct cf_mapping *m, const struct cf_key *key, cachify_info_t *info)

@@ -99,13 +99,15 @@ static cachify_status_t check_file(const struct stat *st, const cachify_config_t
     return CACHIFY_OK;
 }
 
-/* Whether every number of a header is what cf_header_plan would have made of max_locks and key_max. */
+/* Whether every number of a header is what cf_header_plan would have made of the three that are
+ * asked for. */
 static bool plausible(const struct cf_header *h)
 {
     struct cf_header plan;
-    cachify_config_t config = {.max_locks = h->max_locks, .key_max = h->key_max};
+    cachify_config_t config = {
+        .max_locks = h->max_locks, .key_max = h->key_max, .value_max = h->value_max};
     if (h->max_locks == 0 || h->max_locks > CF_LOCKS_LIMIT || h->key_max == 0 ||
-        h->key_max > CF_KEY_MAX_LIMIT)
+        h->key_max > CF_KEY_MAX_LIMIT || h->value_max == 0 || h->value_max > CF_VALUE_MAX_LIMIT)
         return false;
     if (cf_header_plan(&config, &plan) != CACHIFY_OK)
         return false;

@@ -28,21 +28,30 @@ void cf_thread_describe(const struct cf_mapping *m, cf_owner owner, uint64_t thr
     info->command[CF_COMMAND - 1] = '\0';
 }
 
-/* The note's length is not trusted. */
+uint32_t cf_record_value(const struct cf_mapping *m, const struct cf_record *r, void *to,
+                         uint32_t room)
+{
+    const _Atomic uint64_t *value_at = &r->text[cf_key_words(m->key_max)];
+    uint32_t len = cf_load_relaxed(&r->value_len);
+    if (len > m->value_max)
+        len = 0;
+    for (uint32_t i = 0; i < len && i < room; i += 8) {
+        uint64_t word = cf_load_relaxed(&value_at[i / 8]);
+        uint32_t rest = (len < room ? len : room) - i;
+        memcpy((char *)to + i, &word, rest < sizeof word ? rest : sizeof word);
+    }
+    return len;
+}
+
 void cf_record_describe(const struct cf_mapping *m, const struct cf_record *r, uint64_t now,
                         cachify_info_t *info)
 {
     uint64_t acquired = cf_load_relaxed(&r->acquired);
-    uint32_t len = cf_load_relaxed(&r->value_len);
     cf_thread_describe(m, cf_load_relaxed(&r->owner), cf_load_relaxed(&r->thread), info);
     info->held_ms = acquired < now ? (int64_t)((now - acquired) / CF_MS) : 0;
     info->token = cf_load_relaxed(&r->token);
-    info->value_len = len <= m->value_max && len <= sizeof info->value ? len : 0;
-    const _Atomic uint64_t *value_at = &r->text[cf_key_words(m->key_max)];
-    for (uint32_t i = 0; i < info->value_len; i += 8) {
-        uint64_t word = cf_load_relaxed(&value_at[i / 8]);
-        memcpy(info->value + i, &word, sizeof word);
-    }
+    uint32_t len = cf_record_value(m, r, info->value, sizeof info->value);
+    info->value_len = len < sizeof info->value ? len : (uint32_t)sizeof info->value;
 }
 
 /* ---- Waiters ---- */

@@ -7,6 +7,11 @@
 
 #include "shm/record.h"
 
+/* A record's value, as much of it as there is room for; its whole length, 0 if that cannot be
+ * right.  To be confirmed like any copy. */
+uint32_t cf_record_value(const struct cf_mapping *m, const struct cf_record *r, void *to,
+                         uint32_t room);
+
 /* Everything a person may want to know of a lease.  To be confirmed like any copy; fills
  * all but state, remaining_ms and waiters. */
 void cf_record_describe(const struct cf_mapping *m, const struct cf_record *r, uint64_t now,
