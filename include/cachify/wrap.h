@@ -104,7 +104,7 @@ CACHIFY_API cachify_status_t cachify_wrap(cachify_t *instance,
  * if it has none.
  * The lock is released when the function returns, when an exception leaves it, and when its
  * thread is cancelled or exits in it (the library's own frame is unwound).  Who leaves it by
- * longjmp has to say so: cachify_wrap_unwind.
+ * longjmp has to say so (cachify_wrap_unwind), or holds it until it expires or the thread ends.
  * Any number of threads may call one at a time, and a function may call others. */
 CACHIFY_API cachify_status_t cachify_wrap_call(const cachify_wrapped_t *wrapped,
                                                const cachify_arg_t *args, uint32_t count,
