@@ -70,7 +70,7 @@ CACHIFY_API cachify_status_t cachify_report(cachify_status_t status, const char 
     ;
 
 /* What an acquisition by set, get and del puts before the note. */
-#define CACHIFY_MARK_BYTES 128u
+#define CACHIFY_MARK_BYTES 160u
 
 struct cachify_client {
     uint32_t size;      /* sizeof(cachify_client_t) */

@@ -120,18 +120,23 @@ static void put_note(char *to, size_t room)
 /* Who has it, since when, until when. */
 static void put_holder(char *to, size_t room)
 {
-    char note[160], left[64] = "without expiry";
+    char note[160], left[64] = "without expiry", token[40] = "";
     if (last.state == CACHIFY_STATE_KEPT) {
         snprintf(to, room, "It is kept for process %" PRId64 " (%s), which has waited longest",
                  last.pid, last.command);
         return;
     }
     put_note(note, sizeof note);
+    if (last.pid == 0) {
+        snprintf(to, room, "Who holds it did not say%s", note);
+        return;
+    }
     if (last.remaining_ms != CACHIFY_NEVER)
         snprintf(left, sizeof left, "for another %" PRId64 " ms", last.remaining_ms);
-    snprintf(to, room,
-             "Held by process %" PRId64 " (%s) since %" PRId64 " ms, %s, token %" PRIu64 "%s",
-             last.pid, last.command, last.held_ms, left, last.token, note);
+    if (last.token != 0)
+        snprintf(token, sizeof token, ", token %" PRIu64, last.token);
+    snprintf(to, room, "Held by process %" PRId64 " (%s) since %" PRId64 " ms, %s%s%s", last.pid,
+             last.command, last.held_ms, left, token, note);
 }
 
 static void make_text(void)

@@ -12,6 +12,7 @@
 
 #include <cachify/shm.h>
 
+#include "clients/client_plain.h"
 #include "clients/client_shm.h"
 #include "face/error.h"
 #include "face/key.h"
@@ -247,11 +248,16 @@ static cachify_status_t open_client(const cachify_config_t *config, cachify_clie
     cachify_status_t status = CF_OPTIONS_COPY(client, config->client, "cachify_client_t");
     if (status != CACHIFY_OK)
         return status;
-    if (client->acquire == NULL || client->release == NULL || client->extend == NULL ||
-        client->remaining_ns == NULL || client->query == NULL || client->del == NULL)
+    int checked = (client->acquire != NULL) + (client->release != NULL) + (client->extend != NULL) +
+                  (client->remaining_ns != NULL) + (client->query != NULL);
+    if (checked == 0) {
+        cachify_client_t store = *client;
+        return cf_client_plain(&store, client);
+    }
+    if (checked < 5 || client->del == NULL)
         return cf_report(CACHIFY_INVALID,
-                         "the client lacks one of acquire, release, extend, remaining_ns, "
-                         "query and del");
+                         "the client lacks one of acquire, release, extend, remaining_ns, query "
+                         "and del; expected all, or set, get and del and none of the others");
     if ((client->pend == NULL) != (client->pend_try == NULL) ||
         (client->pend == NULL) != (client->pend_end == NULL))
         return cf_report(
@@ -276,8 +282,12 @@ static cachify_status_t fill(cachify_t *instance, const cachify_config_t *config
     instance->pins = 0;
     instance->bindings = NULL;
     status = copy_prefix(instance, config->prefix != NULL ? config->prefix : DEFAULT_PREFIX);
-    if (status != CACHIFY_OK && instance->client.destroy != NULL && config->client == NULL)
+    if (status == CACHIFY_OK)
+        return status;
+    if (config->client == NULL)
         instance->client.destroy(instance->client.self);
+    else
+        cf_client_plain_discard(&instance->client);
     return status;
 }
 

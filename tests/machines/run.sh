@@ -136,7 +136,7 @@ aarch64() {
     }
     # As system headers, for liburcu's do not bear all our warnings on this machine.
     build aarch64 --host=aarch64-linux-gnu CPPFLAGS="-isystem $work/arm64/usr/include/aarch64-linux-gnu -isystem $work/arm64/usr/include" \
-        LDFLAGS="-L$lib" URCU_CFLAGS=' ' URCU_LIBS='-lurcu-bp -lurcu-common' \
+        LDFLAGS="-L$lib" URCU_CFLAGS=' ' URCU_LIBS='-lurcu-bp -lurcu-cds -lurcu-common' \
         CHECK_CFLAGS=' ' CHECK_LIBS='-lcheck_pic -lsubunit -lm' || return
     emulator="qemu-aarch64 -L $prefix"
     printf '#!/bin/sh\nexec %s %s/tools/cachify-shm-inspect "$@"\n' "$emulator" "$PWD" >inspect
@@ -158,14 +158,14 @@ musl() {
         /usr/include/subunit "$multiarch/asm" /usr/include/asm-generic /usr/include/linux; do
         [ -e "$header" ] && ln -sfn "$header" "$inc/"
     done
-    for name in urcu-bp urcu-common check_pic subunit; do
+    for name in urcu-bp urcu-cds urcu-common check_pic subunit; do
         ln -sf "$(gcc -print-file-name=lib$name.a)" "$lib/"
     done
     musl-gcc -std=gnu11 -O1 -c "$source/tests/machines/glibc_calls.c" -o "$lib/glibc_calls.o" &&
         ar rcs "$lib/libglibc_calls.a" "$lib/glibc_calls.o" || return
     build musl --host="$(uname -m)-linux-musl" CC=musl-gcc AR=ar RANLIB=ranlib \
         CPPFLAGS="-idirafter $inc" LDFLAGS="-L$lib" \
-        URCU_CFLAGS=' ' URCU_LIBS='-lurcu-bp -lurcu-common -lglibc_calls' \
+        URCU_CFLAGS=' ' URCU_LIBS='-lurcu-bp -lurcu-cds -lurcu-common -lglibc_calls' \
         CHECK_CFLAGS=' ' CHECK_LIBS='-lcheck_pic -lsubunit -lglibc_calls -lm' || return
     run_suites musl ''
     met+=(musl "$work/musl/tests/machines/peer")
