@@ -7,8 +7,9 @@
  *     if (status != CACHIFY_OK) ... // it was not run (LOCKED, TIMEOUT, ...), or LOST meanwhile
  *
  * The lease goes back on fall-through, break, continue, goto, return, and, where the code
- * around is compiled with -fexceptions, when the thread is cancelled or exits or an exception
- * passes.  longjmp past it is not noticed: then the lease ends with its expiry, or the process.
+ * around is compiled with -fexceptions and the C library is glibc, when the thread is cancelled
+ * or exits or an exception passes.  longjmp past it is not noticed: then the lease ends with its
+ * expiry, or the process.
  * Compilers: gcc and clang, for __attribute__((cleanup)).  C++ has <cachify/cachify.hpp>.
  */
 #ifndef CACHIFY_SCOPE_H

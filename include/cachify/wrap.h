@@ -102,8 +102,8 @@ CACHIFY_API cachify_status_t cachify_wrap(cachify_t *instance,
  * forked child that came back from it, was its parent's.  Else as cachify_acquire; INVALID also
  * for other than parameter_count arguments.  result is the function's: its type, its place, NULL
  * if it has none.
- * The lock is released when the function returns, when an exception leaves it, and when its
- * thread is cancelled or exits in it (the library's own frame is unwound).  Who leaves it by
+ * The lock is released when the function returns, when its thread is cancelled or exits in it
+ * (pthread_cleanup_push), and when an exception leaves it (by the same, with glibc).  Who leaves it by
  * longjmp has to say so (cachify_wrap_unwind), or holds it until it expires or the thread ends.
  * Any number of threads may call one at a time, and a function may call others. */
 CACHIFY_API cachify_status_t cachify_wrap_call(const cachify_wrapped_t *wrapped,

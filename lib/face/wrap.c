@@ -1,6 +1,7 @@
 #include <cachify/wrap.h>
 
 #include <ctype.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -262,11 +263,10 @@ static cachify_status_t end(struct running *r)
     return status == CACHIFY_OK ? CACHIFY_OK : CACHIFY_LOST;
 }
 
-/* The call's frame is left, by return, exception, or the end of its thread. */
-static void leave(struct running **running)
+/* The call's frame is left by an exception, or the end of its thread. */
+static void leave(void *running)
 {
-    if (*running != NULL)
-        end(*running);
+    end(running);
 }
 
 static cachify_status_t busy(const cachify_wrapped_t *w, cachify_status_t status, void *result)
@@ -282,21 +282,22 @@ cachify_status_t cachify_wrap_call(const cachify_wrapped_t *wrapped, const cachi
                                    uint32_t count, void *result)
 {
     struct cf_text key;
-    struct running *running __attribute__((cleanup(leave))) = NULL;
+    struct running *running;
     cachify_status_t status = make_key(wrapped, args, count, &key);
     if (status != CACHIFY_OK)
         return status;
     status = begin(wrapped, &key, &running);
     if (status != CACHIFY_OK)
         return busy(wrapped, status, result);
+    /* With -fexceptions it is run for exceptions, too (glibc). */
+    pthread_cleanup_push(leave, running);
     wrapped->function(&(cachify_call_t){.args = args,
                                         .count = count,
                                         .lease = &running->lease,
                                         .context = wrapped->context,
                                         .result = result});
-    status = end(running);
-    running = NULL;
-    return status;
+    pthread_cleanup_pop(0);
+    return end(running);
 }
 
 uint64_t cachify_wrap_mark(void)

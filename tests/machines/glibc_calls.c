@@ -1,5 +1,6 @@
 /* What the archives of liburcu and libcheck, built for glibc, ask for and musl does not have:
- * the checked twins of stdio, of longjmp, and of thread cancellation. */
+ * the checked twins of stdio, of longjmp, and of thread cancellation, and what the compiler's
+ * unwinder asks, which musl does not use. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@ int __vsnprintf_chk(char *text, size_t room, int flag, size_t size, const char *
 _Noreturn void __longjmp_chk(jmp_buf to, int value);
 void __pthread_register_cancel(void *cleanup);
 void __pthread_unregister_cancel(void *cleanup);
+int _dl_find_object(void *address, void *found);
 
 int __printf_chk(int flag, const char *format, ...)
 {
@@ -73,4 +75,11 @@ void __pthread_register_cancel(void *cleanup)
 void __pthread_unregister_cancel(void *cleanup)
 {
     (void)cleanup;
+}
+
+int _dl_find_object(void *address, void *found)
+{
+    (void)address;
+    (void)found;
+    return -1;
 }

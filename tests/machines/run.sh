@@ -166,7 +166,7 @@ musl() {
     build musl --host="$(uname -m)-linux-musl" CC=musl-gcc AR=ar RANLIB=ranlib \
         CPPFLAGS="-idirafter $inc" LDFLAGS="-L$lib" \
         URCU_CFLAGS=' ' URCU_LIBS='-lurcu-bp -lurcu-cds -lurcu-common -lglibc_calls' \
-        CHECK_CFLAGS=' ' CHECK_LIBS='-lcheck_pic -lsubunit -lglibc_calls -lm' || return
+        CHECK_CFLAGS=' ' CHECK_LIBS='-lcheck_pic -lsubunit -lglibc_calls -lm' LIBS='-lgcc_eh -lglibc_calls' || return
     run_suites musl ''
     met+=(musl "$work/musl/tests/machines/peer")
 }
