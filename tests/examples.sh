@@ -19,16 +19,16 @@ check() {
     fi
 }
 
-# The first C block of a file.
+# The Nth C block of a file.
 example() {
-    awk '/^```c$/ { inside = 1; next } /^```$/ { if (inside) exit } inside' "$1"
+    awk -v wanted="$2" '/^```c$/ { n++; inside = n == wanted; next } /^```$/ { inside = 0 } inside' "$1"
 }
 
 # It uses the user's own segment, which is not the test's to remove if it was there before.
 run_readme() {
     segment=/dev/shm/cachify.$(id -u)
     before=$(test -e "$segment" && echo yes)
-    "$work/readme" | grep -q '^order 4711 is mine, token [0-9]*$'
+    says "$@"
     result=$?
     [ -n "$before" ] || rm -f "$segment"
     return $result
@@ -61,9 +61,13 @@ leaves_nothing() {
     ! ls /dev/shm/cachify-example-"$1".* 2>/dev/null
 }
 
-example "$here/README.md" >"$work/readme.c"
-check 'README.md: the example compiles' compile "$work/readme.c" readme
-check 'README.md: the example runs' run_readme
+example "$here/README.md" 1 >"$work/readme.c"
+check 'README.md: the first example compiles' compile "$work/readme.c" readme
+check 'README.md: the first example runs' run_readme readme 'order 4711 is mine, token [0-9]*$'
+example "$here/README.md" 2 >"$work/shorter.c"
+check 'README.md: the second example compiles' compile "$work/shorter.c" shorter
+check 'README.md: the second example runs' run_readme shorter \
+    'the report is mine for [0-9]* ms$' 'shipping order 4711 from the north$' 'shipped: yes$'
 
 check 'epoll.c compiles' compile "$here/tests/examples/epoll.c" epoll
 check 'epoll.c runs' says epoll 'order 0: mine' 'order 1: mine' \

@@ -1,5 +1,5 @@
-/* Clients: the shared-memory one through the contract, with the semantics rows set(nx=true) and set(nx=false),
- * and a user's own behind the face. */
+/* A user's own client behind the face: what it is called with, and what is made of what it lacks.  That clients
+ * keep the contract is tests/client/'s. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -7,149 +7,8 @@
 #include <cachify/shm.h>
 
 #include "agent.h"
-#include "clients/client_shm.h"
 #include "ground/os.h"
 #include "pending.h"
-
-/* ---- The shared-memory client as a store ---- */
-
-static cachify_client_t shm;
-static cachify_caller_t caller;
-static cachify_lease_t lease;
-
-static void setup_store(void)
-{
-    setup_here();
-    assert_ok(cf_client_shm(&here.config, &shm));
-    caller = (cachify_caller_t){.serial = 4711};
-    assert_ok(shm.enter(shm.self, &caller));
-}
-
-static void teardown_store(void)
-{
-    shm.leave(shm.self, &caller);
-    shm.destroy(shm.self);
-    teardown_here();
-}
-
-static cachify_status_t set(const char *key, const char *value, int64_t exp_ms, bool nx)
-{
-    _Alignas(8) char padded[64] = "";
-    snprintf(padded, sizeof padded, "%s", key);
-    cachify_request_t request = {.key = padded,
-                                 .key_len = (uint32_t)strlen(key),
-                                 .value = value,
-                                 .value_len = (uint32_t)strlen(value),
-                                 .exp_ms = exp_ms};
-    return shm.set(shm.self, &caller, &request, nx);
-}
-
-static cachify_status_t get(const char *key, char *value, uint32_t *len)
-{
-    _Alignas(8) char padded[64] = "";
-    snprintf(padded, sizeof padded, "%s", key);
-    return shm.get(shm.self, &caller, padded, (uint32_t)strlen(key), value, len);
-}
-
-static void assert_value(const char *key, const char *expected)
-{
-    char value[64];
-    uint32_t len = sizeof value;
-    assert_ok(get(key, value, &len));
-    ck_assert_uint_eq(len, strlen(expected));
-    ck_assert_mem_eq(value, expected, len);
-}
-
-START_TEST(set_nx_succeeds_only_if_there_is_none)
-{
-    char value[64];
-    uint32_t len = sizeof value;
-    ck_assert_int_eq(get("a", value, &len), CACHIFY_LOST);
-    assert_ok(set("a", "first", 60000, true));
-    ck_assert_int_eq(set("a", "second", 60000, true), CACHIFY_LOCKED);
-    assert_value("a", "first");
-    ck_assert(is_locked("a"));
-    assert_ok(shm.del(shm.self, &caller, "a\0\0\0\0\0\0", 1));
-    assert_ok(shm.del(shm.self, &caller, "a\0\0\0\0\0\0", 1));
-    ck_assert(!is_locked("a"));
-    assert_ok(set("a", "third", 1, true));
-    EVENTUALLY(set("a", "fourth", 60000, true) == CACHIFY_OK, LONG_MS);
-    assert_value("a", "fourth");
-}
-END_TEST
-
-struct contest {
-    unsigned round;
-};
-
-static int64_t set_one(unsigned i, void *context)
-{
-    const struct contest *contest = context;
-    cachify_caller_t mine = {.serial = 5000 + i};
-    _Alignas(8) char key[64] = "";
-    snprintf(key, sizeof key, "contest-%u", contest->round);
-    cachify_request_t request = {
-        .key = key, .key_len = (uint32_t)strlen(key), .value = "", .exp_ms = 60000};
-    shm.enter(shm.self, &mine);
-    cachify_status_t status = shm.set(shm.self, &mine, &request, true);
-    shm.leave(shm.self, &mine);
-    return status;
-}
-
-START_TEST(set_nx_of_any_number_at_once_one_succeeds)
-{
-    struct contest contest = {0};
-    for (; contest.round < 40; contest.round++) {
-        int64_t got[6];
-        unsigned winners = 0;
-        threads_together(6, set_one, &contest, got);
-        for (unsigned i = 0; i < 6; i++) {
-            ck_assert(got[i] == CACHIFY_OK || got[i] == CACHIFY_LOCKED);
-            winners += got[i] == CACHIFY_OK;
-        }
-        ck_assert_uint_eq(winners, 1);
-    }
-}
-END_TEST
-
-START_TEST(set_overwrites_and_so_ends_anothers_lease)
-{
-    struct agent *agent = agent_start();
-    struct agent_answer had = agent_take(agent, "a", 60000);
-    assert_ok(had.status);
-    assert_ok(set("a", "mine now", 60000, false));
-    assert_value("a", "mine now");
-    ck_assert(!agent_look(agent).held);
-    ck_assert_int_eq(agent_release(agent).status, CACHIFY_LOST);
-    ck_assert(is_locked("a"));
-    ck_assert_uint_gt(query("a").token, had.token);
-    assert_ok(set("a", "again", 60000, false));
-    assert_value("a", "again");
-    assert_ok(set("b", "fresh", 60000, false));
-    assert_value("b", "fresh");
-}
-END_TEST
-
-START_TEST(get_says_how_much_room_it_needs_and_touches_nothing)
-{
-    char value[4] = "xyz";
-    uint32_t len = 3;
-    assert_ok(set("a", "four", 60000, true));
-    ck_assert_int_eq(get("a", value, &len), CACHIFY_INVALID);
-    assert_says("4");
-    ck_assert_str_eq(value, "xyz");
-    ck_assert_uint_eq(len, 3);
-}
-END_TEST
-
-START_TEST(get_of_what_expired_is_LOST)
-{
-    char value[64];
-    uint32_t len = sizeof value;
-    assert_ok(set("a", "short", 1, true));
-    EVENTUALLY(get("a", value, &len) == CACHIFY_LOST, LONG_MS);
-}
-END_TEST
 
 /* ---- A user's own: one lock, in this process's memory ---- */
 
@@ -163,6 +22,7 @@ struct own {
     unsigned acquires, enters, leaves, destroys, waits;
 };
 
+static cachify_lease_t lease;
 static struct own own;
 static cachify_t *mine;
 
@@ -489,16 +349,82 @@ START_TEST(a_client_that_lacks_something_is_refused)
 }
 END_TEST
 
+/* Set, get and del are the least; the rest is made of them. */
+static cachify_status_t own_set(void *self, cachify_caller_t *who, const cachify_request_t *request,
+                                bool nx)
+{
+    (void)self, (void)who, (void)request, (void)nx;
+    return CACHIFY_OK;
+}
+
+static cachify_status_t own_get(void *self, cachify_caller_t *who, const char *key,
+                                uint32_t key_len, void *value, uint32_t *len)
+{
+    (void)self, (void)who, (void)key, (void)key_len, (void)value, (void)len;
+    return CACHIFY_LOST;
+}
+
+START_TEST(a_store_that_lacks_something_is_refused)
+{
+    cachify_t *none = NULL;
+    cachify_client_t whole = {.set = own_set, .get = own_get, .del = own_del, .self = &own}, client;
+    cachify_config_t config = {.client = &client};
+    const char *said[] = {"no set", "no get", "no del", "at least 160", "none of the others"};
+    for (unsigned i = 0; i < 5; i++) {
+        client = whole;
+        client.destroy = own_destroy;
+        if (i == 0)
+            client.set = NULL;
+        if (i == 1)
+            client.get = NULL;
+        if (i == 2)
+            client.del = NULL;
+        if (i == 3)
+            client.value_max = 159;
+        if (i == 4)
+            client.query = own_query;
+        assert_status(cachify_open(&config, &none), CACHIFY_INVALID);
+        assert_says(said[i]);
+        ck_assert_ptr_null(none);
+    }
+    client = whole;
+    client.destroy = own_destroy;
+    config.prefix = "a prefix that is as long as no key may be";
+    client.key_max = 16;
+    assert_status(cachify_open(&config, &none), CACHIFY_INVALID);
+    assert_says("the prefix has 41 bytes");
+    ck_assert_uint_eq(own.destroys, 0);
+    assert_ok(cachify_close(mine));
+}
+END_TEST
+
+/* A note has what the mark leaves. */
+START_TEST(a_stores_values_have_room_for_the_mark_and_a_note)
+{
+    cachify_t *instance;
+    cachify_client_t client = {
+        .set = own_set, .get = own_get, .del = own_del, .value_max = 160 + 10};
+    cachify_config_t config = {.client = &client};
+    cachify_lock_t lock = {.key = "a", .value = "0123456789", .value_len = 10};
+    assert_ok(cachify_open(&config, &instance));
+    assert_ok(cachify_acquire(instance, &lock, &lease));
+    ck_assert_uint_eq(cachify_lease_token(&lease), 0);
+    /* This store forgets at once. */
+    ck_assert(!cachify_lease_held(&lease));
+    assert_status(cachify_release(&lease), CACHIFY_LOST);
+    lock.value_len = 11;
+    lock.value = "0123456789a";
+    assert_status(cachify_acquire(instance, &lock, &lease), CACHIFY_INVALID);
+    assert_says("at most 10");
+    assert_ok(cachify_close(instance));
+    assert_ok(cachify_close(mine));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("client");
-    TCase *t = group(s, "shared memory", setup_store, teardown_store);
-    tcase_add_test(t, set_nx_succeeds_only_if_there_is_none);
-    tcase_add_test(t, set_nx_of_any_number_at_once_one_succeeds);
-    tcase_add_test(t, set_overwrites_and_so_ends_anothers_lease);
-    tcase_add_test(t, get_says_how_much_room_it_needs_and_touches_nothing);
-    tcase_add_test(t, get_of_what_expired_is_LOST);
-    t = group(s, "a user's own", setup_own, NULL);
+    TCase *t = group(s, "a user's own", setup_own, NULL);
     tcase_add_test(t, a_users_client_is_behind_every_call);
     tcase_add_test(t, a_users_client_gets_prefix_and_key_in_whole_words);
     tcase_add_test(t, a_users_client_without_wait_is_polled);
@@ -507,5 +433,7 @@ int main(void)
     tcase_add_test(t, a_users_client_is_told_of_threads_and_of_its_end_once);
     tcase_add_test(t, a_users_client_need_not_tell_who_waits);
     tcase_add_test(t, a_client_that_lacks_something_is_refused);
+    tcase_add_test(t, a_store_that_lacks_something_is_refused);
+    tcase_add_test(t, a_stores_values_have_room_for_the_mark_and_a_note);
     return run_suite(s);
 }

@@ -26,7 +26,7 @@ static void thread_ends(void *unused)
 {
     (void)unused;
     if (cf_thread.process != cf_process_serial())
-        return; /* a child's copy of what was its parent's */
+        return;             /* a child's copy of what was its parent's */
     cachify_wrap_unwind(0); /* calls that were left by longjmp */
     cf_process_lock();
     while (cf_thread.bindings != NULL) {
