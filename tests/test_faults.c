@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cachify/client.h>
 #include <cachify/shm.h>
 
 #include "agent.h"
@@ -51,6 +52,7 @@ static bool fails(const char *name, int error)
     }
 
 WRAP(void *, calloc, NULL, ENOMEM, (size_t n, size_t size), (n, size))
+WRAP(void *, malloc, NULL, ENOMEM, (size_t size), (size))
 WRAP(char *, strdup, NULL, ENOMEM, (const char *text), (text))
 WRAP(char *, getcwd, NULL, ENOENT, (char *buffer, size_t size), (buffer, size))
 WRAP(int, access, -1, EACCES, (const char *path, int mode), (path, mode))
@@ -238,6 +240,85 @@ static cachify_status_t do_global(void)
     return status != CACHIFY_OK ? status : shut;
 }
 
+/* A client of one's own stays one's own where it could not be opened. */
+static cachify_status_t live_with(cachify_client_t *client)
+{
+    cachify_t *instance;
+    cachify_lease_t lease = CACHIFY_LEASE_INIT;
+    cachify_async_t *async;
+    cachify_lock_t lock = {.key = "job", .wait = true};
+    cachify_config_t with = {.client = client};
+    cachify_status_t status = cachify_open(&with, &instance);
+    if (status != CACHIFY_OK) {
+        client->destroy(client->self);
+        return status;
+    }
+    status = cachify_acquire(instance, &lock, &lease);
+    if (status == CACHIFY_OK)
+        status = cachify_extend(&lease, 1000);
+    if (status == CACHIFY_OK)
+        status = cachify_acquire_start(instance, &lock, &async);
+    if (status == CACHIFY_OK)
+        status = cachify_async_cancel(async);
+    cachify_status_t released = cachify_release(&lease);
+    cachify_status_t closed = cachify_close(instance);
+    return status != CACHIFY_OK ? status : released != CACHIFY_OK ? released : closed;
+}
+
+static cachify_status_t do_memory(void)
+{
+    cachify_client_t client;
+    cachify_status_t status = cachify_memory_client(8, &client);
+    return status == CACHIFY_OK ? live_with(&client) : status;
+}
+
+/* The same store, with no more than set, get and del of it. */
+static cachify_status_t do_plain(void)
+{
+    cachify_client_t client;
+    cachify_status_t status = cachify_memory_client(8, &client);
+    if (status != CACHIFY_OK)
+        return status;
+    client.acquire = NULL;
+    client.release = NULL;
+    client.extend = NULL;
+    client.remaining_ns = NULL;
+    client.query = NULL;
+    return live_with(&client);
+}
+
+static void wrapped_function(const cachify_call_t *call)
+{
+    *(bool *)call->result = true;
+}
+
+static cachify_status_t call_wrapped(cachify_t *instance)
+{
+    cachify_lock_t lock = {.key = "job"};
+    cachify_wrap_options_t options = {.function = wrapped_function, .lock = &lock};
+    cachify_wrapped_t *wrapped;
+    bool called = false;
+    cachify_status_t status = cachify_wrap(instance, &options, &wrapped);
+    if (status != CACHIFY_OK)
+        return status;
+    status = cachify_wrap_call(wrapped, NULL, 0, &called);
+    fault.armed = false; /* an assertion needs memory, too */
+    ck_assert(called == (status == CACHIFY_OK));
+    cachify_wrap_free(wrapped);
+    return status;
+}
+
+static cachify_status_t do_wrapped(void)
+{
+    cachify_t *instance;
+    cachify_status_t status = cachify_open(config(), &instance);
+    if (status != CACHIFY_OK)
+        return status;
+    status = call_wrapped(instance);
+    cachify_status_t closed = cachify_close(instance);
+    return status != CACHIFY_OK ? status : closed;
+}
+
 static void nothing(void)
 {
 }
@@ -257,6 +338,9 @@ static const struct operation {
     {"filling a memfd", prepare_memfd, do_memfd, NULL},
     {"looking", prepare_existing, do_view, NULL},
     {"using the global instance", prepare_existing, do_global, NULL},
+    {"locks in this process's memory", nothing, do_memory, NULL},
+    {"locks made of set, get and del", nothing, do_plain, NULL},
+    {"calling a wrapped function", prepare_existing, do_wrapped, NULL},
 };
 #define OPERATIONS ((int)(sizeof operations / sizeof operations[0]))
 
