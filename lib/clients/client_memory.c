@@ -13,6 +13,7 @@
 
 /* ---- Acquire ---- */
 
+/* All but who waits: those are counted under a lock, and so not within a read section. */
 static void describe(struct cf_memory *m, struct cf_entry *e, cachify_info_t *info)
 {
     uint64_t now = cf_monotonic_ns();
@@ -21,8 +22,7 @@ static void describe(struct cf_memory *m, struct cf_entry *e, cachify_info_t *in
                              .pid = m->pid,
                              .thread = e->thread_id,
                              .held_ms = (int64_t)((now - e->acquired) / CF_MS),
-                             .token = cf_entry_token(&m->table, e),
-                             .waiters = cf_memory_count_waiters(m, e->hash)};
+                             .token = cf_entry_token(&m->table, e)};
     if (e->deadline == UINT64_MAX)
         info->remaining_ms = CACHIFY_NEVER;
     else if (!over)
@@ -127,14 +127,19 @@ static cachify_status_t take(struct cf_memory *m, cachify_caller_t *caller,
                              const cachify_request_t *request, bool upsert, cachify_grant_t *grant)
 {
     struct cf_wanted w = cf_wanted(&m->table, request->key, request->key_len);
-    if (!upsert && is_busy(m, caller, &w))
-        return CACHIFY_LOCKED;
-    cachify_status_t status = cf_memory_reserve(&m->table);
-    if (status != CACHIFY_OK)
-        return status;
-    status = insert(m, caller, request, &w, upsert, grant);
-    if (status != CACHIFY_OK)
-        cf_memory_unreserve(&m->table);
+    cachify_status_t status = CACHIFY_LOCKED;
+    if (upsert || !is_busy(m, caller, &w)) {
+        status = cf_memory_reserve(&m->table);
+        if (status != CACHIFY_OK)
+            return status;
+        status = insert(m, caller, request, &w, upsert, grant);
+        if (status != CACHIFY_OK)
+            cf_memory_unreserve(&m->table);
+    }
+    if (status == CACHIFY_LOCKED)
+        caller->holder.waiters = cf_memory_count_waiters(m, w.hash);
+    if (status == CACHIFY_OK && upsert) /* what was there may have lasted longer */
+        cf_memory_line_call_all(cf_memory_line_of(m, w.hash), w.hash);
     return status;
 }
 
@@ -178,8 +183,7 @@ static cachify_status_t memory_release(void *self, cachify_caller_t *caller, cac
     return CACHIFY_OK;
 }
 
-/* The lease of e, with another deadline.  Who waits for it as long as e would have lasted, is
- * called to look again. */
+/* The lease of e, with another deadline. */
 static struct cf_entry *renewed(const cachify_caller_t *caller, struct cf_entry *e, int64_t exp_ms)
 {
     struct cf_entry *next = cf_entry_make(e->key_len, e->value_len);
@@ -196,7 +200,7 @@ static struct cf_entry *renewed(const cachify_caller_t *caller, struct cf_entry 
 }
 
 static cachify_status_t replace_lease(struct cf_memory_table *t, const cachify_caller_t *caller,
-                                      const cachify_grant_t *grant, int64_t exp_ms)
+                                      const cachify_grant_t *grant, int64_t exp_ms, bool *sooner)
 {
     for (;;) {
         struct cds_lfht_iter at;
@@ -207,6 +211,7 @@ static cachify_status_t replace_lease(struct cf_memory_table *t, const cachify_c
         if (next == NULL)
             return CACHIFY_NO_MEMORY;
         struct cf_wanted w = {e->hash, next->text, e->key_len};
+        *sooner = next->deadline < e->deadline;
         if (cf_memory_replace(t, &w, &at, next))
             return CACHIFY_OK;
         free(next);
@@ -218,11 +223,12 @@ static cachify_status_t memory_extend(void *self, cachify_caller_t *caller, cach
 {
     struct cf_memory *m = self;
     uint64_t hash = grant->store[0];
+    bool sooner = false;
     cf_memory_begin();
-    cachify_status_t status = replace_lease(&m->table, caller, grant, exp_ms);
+    cachify_status_t status = replace_lease(&m->table, caller, grant, exp_ms, &sooner);
     cf_memory_end(&m->table);
-    if (status == CACHIFY_OK)
-        cf_memory_line_call(cf_memory_line_of(m, hash), hash);
+    if (status == CACHIFY_OK && sooner) /* who waits does so until the old deadline */
+        cf_memory_line_call_all(cf_memory_line_of(m, hash), hash);
     return status;
 }
 
@@ -301,9 +307,9 @@ static cachify_status_t memory_query(void *self, cachify_caller_t *caller, const
     if (e != NULL)
         describe(m, e, info);
     else
-        *info = (cachify_info_t){.state = CACHIFY_STATE_FREE,
-                                 .waiters = cf_memory_count_waiters(m, w.hash)};
+        *info = (cachify_info_t){.state = CACHIFY_STATE_FREE};
     cf_memory_end(&m->table);
+    info->waiters = cf_memory_count_waiters(m, w.hash);
     return CACHIFY_OK;
 }
 

@@ -61,18 +61,29 @@ static void call(struct cf_seat *seat)
         cf_futex_wake(&seat->word, 1);
 }
 
-void cf_memory_line_call(struct cf_memory_line *line, uint64_t hash)
+static void call_up_to(struct cf_memory_line *line, uint64_t hash, uint32_t most)
 {
-    atomic_thread_fence(memory_order_seq_cst); /* the lock's freeing, before this look */
+    atomic_thread_fence(memory_order_seq_cst); /* the change of the lock, before this look */
     if (cf_load_relaxed(&line->seats) == 0)
         return;
     pthread_mutex_lock(&line->lock);
-    struct cf_seat *seat = line->first;
-    while (seat != NULL && seat->hash != hash)
-        seat = seat->next;
-    if (seat != NULL)
+    for (struct cf_seat *seat = line->first; seat != NULL && most > 0; seat = seat->next) {
+        if (seat->hash != hash)
+            continue;
         call(seat);
+        most--;
+    }
     pthread_mutex_unlock(&line->lock);
+}
+
+void cf_memory_line_call(struct cf_memory_line *line, uint64_t hash)
+{
+    call_up_to(line, hash, 1);
+}
+
+void cf_memory_line_call_all(struct cf_memory_line *line, uint64_t hash)
+{
+    call_up_to(line, hash, UINT32_MAX);
 }
 
 uint32_t cf_memory_line_each(struct cf_memory_line *line, uint64_t hash,

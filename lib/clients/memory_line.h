@@ -38,8 +38,10 @@ void cf_seat_leave(struct cf_memory_line *line, struct cf_seat *seat);
 void cf_seat_arm(struct cf_seat *seat);
 void cf_seat_sleep(struct cf_seat *seat, uint64_t ns);
 
-/* The lock of this key came free: call the first who waits for it.  Nearly free if nobody does. */
+/* The lock of this key came free: call the first who waits for it.  Or it comes free sooner than
+ * they know who wait: call all.  Nearly free if nobody does. */
 void cf_memory_line_call(struct cf_memory_line *line, uint64_t hash);
+void cf_memory_line_call_all(struct cf_memory_line *line, uint64_t hash);
 
 /* How many wait for the key; fn, if not NULL, is called for each until it returns other than 0. */
 uint32_t cf_memory_line_each(struct cf_memory_line *line, uint64_t hash,
