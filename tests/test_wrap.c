@@ -1,6 +1,7 @@
 /* Functions under a lock: lock-reference, "as a decorator". */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -257,8 +258,10 @@ static void wait_to_be_cancelled(const cachify_call_t *c)
 {
     (void)c;
     inside = true;
-    for (;;)
-        pause(); /* a cancellation point */
+    for (;;) {
+        pthread_testcancel();
+        sched_yield();
+    }
 }
 
 static void leave_the_thread(const cachify_call_t *c)

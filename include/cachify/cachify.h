@@ -17,7 +17,7 @@
  * details of this thread's last failure.  Functions may be called by any thread at any
  * time.  After fork() the child may use all of them; it gets an entry of its own in the
  * segment at its first call.  A signal handler may only call cachify_strerror and, in a
- * thread that has used the lease's instance before, ask a lease.
+ * thread that has used the lease's instance before, ask a lease (of a built-in client).
  *
  * Option structs begin with their size: 0 is the first version's, a larger one than the
  * library knows is accepted if the rest is zero.  Zero in any other field is its default.

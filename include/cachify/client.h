@@ -8,7 +8,8 @@
  *
  * Calls come from any thread at once, and never for a key that is empty, has a NUL byte or exceeds
  * key_max.  Times are milliseconds, CACHIFY_NEVER for none; clients refuse nothing that is in
- * range.  No call may leave by longjmp or exception.
+ * range.  No call may leave by longjmp or exception, and each leaves errno as it was.  What they
+ * return other than OK, LOCKED and LOST is the caller's answer, with what cachify_report said.
  *
  * A client that can do better has the owner-checked operations, from acquire to query, all of
  * them.  For one that has not, they are made of set, get and del: each acquisition stores a value
@@ -18,7 +19,9 @@
  *    the release frees, or the extend ends, the other's lease.  Leases that are over by this
  *    process's clock are never released so, but a process that is stopped just there does harm;
  *  - a late extend may find that another has had the lock meanwhile, and has given it back;
+ *  - a lease that is over is LOST to whoever releases it, even where nobody took the lock;
  *  - there is no token (it is 0), and what is told of the holder is what it wrote down itself;
+ *  - to ask a lease is to get its value, so not for signal handlers;
  *  - who waits asks once a poll interval.
  *
  * `make check-client CLIENT=...` puts a client through all that is written here (tests/client/).
@@ -57,7 +60,8 @@ typedef struct cachify_caller {
     uint32_t serial;       /* of the thread, from 1; never used again in this process */
     uint32_t thread_id;    /* the kernel's */
     uint64_t store[16];    /* the client's own, zero at first */
-    cachify_info_t holder; /* who holds the lock: filled with a LOCKED answer */
+    cachify_info_t holder; /* who holds the lock: filled with a LOCKED answer; value_len is what
+                              there is in value, at most 64 */
     bool holder_is_self;   /* this very thread, with a lease that never expires */
 } cachify_caller_t;
 
@@ -75,8 +79,8 @@ CACHIFY_API cachify_status_t cachify_report(cachify_status_t status, const char 
 struct cachify_client {
     uint32_t size;      /* sizeof(cachify_client_t) */
     uint32_t key_max;   /* bytes; 0: 4096 */
-    uint32_t value_max; /* bytes; with no owner-checked operations 0 is no limit, and else at
-                           least CACHIFY_MARK_BYTES */
+    uint32_t value_max; /* bytes, at most 4096; without owner-checked operations the mark is part
+                           of them, so at least CACHIFY_MARK_BYTES, or 0: 4096 */
     uint32_t reserved;
     void *self;
 
@@ -130,7 +134,8 @@ struct cachify_client {
                                 int (*fn)(void *context, const cachify_waiter_t *), void *context);
 
     /* A thread is about to make its first call (also each thread of a forked child), or
-     * has made its last.  May be NULL. */
+     * has made its last: this one within a lock of the library's, so it must neither call the
+     * library nor wait for another thread.  May be NULL. */
     cachify_status_t (*enter)(void *self, cachify_caller_t *);
     void (*leave)(void *self, cachify_caller_t *);
     void (*destroy)(void *self);

@@ -246,7 +246,7 @@ static int64_t memory_remaining_ns(void *self, cachify_caller_t *caller,
         left = CACHIFY_NEVER;
     else if (e != NULL && e->deadline > now)
         left = (int64_t)(e->deadline - now);
-    cf_memory_end(&m->table);
+    cf_memory_end_quick(&m->table);
     return left;
 }
 

@@ -1,32 +1,18 @@
 #include "clients/client_plain.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "clients/mark.h"
 #include "ground/fork.h"
 #include "ground/os.h"
 #include "ground/report.h"
 
 #define BUCKETS 64u
 #define VALUE_ROOM 4096u /* longer values are somebody else's */
-#define MARK_FORMAT                                                                                \
-    "cachify1 %016" PRIx64 "%016" PRIx64 " %" PRId64 " %u %u %" PRId64 " %" PRId64 " "
-#define MARK_SCAN "cachify1 %16" SCNx64 "%16" SCNx64 " %" SCNd64 " %u %u %" SCNd64 " %" SCNd64 "%n"
-
-/* What an acquisition stores: a mark that no other has, and who says so.  Then the note. */
-struct mark {
-    uint64_t unique[2];
-    int64_t pid;
-    uint32_t thread_id;
-    uint32_t serial;
-    int64_t acquired_ms; /* real time, as the holder's host has it: only to be told */
-    int64_t exp_ms;
-    char command[16];
-};
 
 /* A lease of this process.  The grant has its number only: a copy of the grant, used after the
  * lease has gone, finds none. */
@@ -34,7 +20,8 @@ struct held {
     struct held *next;
     uint64_t number;
     uint64_t deadline; /* of this process's monotonic clock, by which it believes in the lease */
-    struct mark mark;
+    struct cf_mark mark;
+    int64_t exp_ms;
     uint32_t key_len, note_len;
     char *note;
     _Alignas(8) char key[]; /* zero-padded to words and a NUL, as clients get it; the note */
@@ -53,65 +40,42 @@ struct plain {
     struct bucket bucket[BUCKETS];
 };
 
-/* ---- Marks ---- */
-
-static uint32_t write_mark(char *to, const struct mark *mark)
-{
-    char text[CACHIFY_MARK_BYTES];
-    int len = snprintf(text, sizeof text, MARK_FORMAT, mark->unique[0], mark->unique[1], mark->pid,
-                       mark->thread_id, mark->serial, mark->acquired_ms, mark->exp_ms);
-    memcpy(to, text, (size_t)len);
-    memcpy(to + len, mark->command, sizeof mark->command);
-    return (uint32_t)len + (uint32_t)sizeof mark->command;
-}
-
-/* Its length; 0 if the value has none. */
-static uint32_t read_mark(const char *value, uint32_t len, struct mark *mark)
-{
-    char text[CACHIFY_MARK_BYTES + 1] = "";
-    int end = 0;
-    memcpy(text, value, len < CACHIFY_MARK_BYTES ? len : CACHIFY_MARK_BYTES);
-    sscanf(text, MARK_SCAN, &mark->unique[0], &mark->unique[1], &mark->pid, &mark->thread_id,
-           &mark->serial, &mark->acquired_ms, &mark->exp_ms, &end);
-    uint32_t used = (uint32_t)end + 1 + (uint32_t)sizeof mark->command;
-    if (end == 0 || used > len || used > CACHIFY_MARK_BYTES)
-        return 0;
-    memcpy(mark->command, text + end + 1, sizeof mark->command);
-    mark->command[sizeof mark->command - 1] = '\0';
-    return used;
-}
-
-static int64_t realtime_ms(void)
-{
-    return (int64_t)(cf_realtime_ns() / CF_MS);
-}
-
-static void describe(cachify_info_t *info, const char *value, uint32_t len)
-{
-    struct mark mark;
-    uint32_t used = read_mark(value, len, &mark);
-    *info = (cachify_info_t){.state = CACHIFY_STATE_HELD, .remaining_ms = CACHIFY_NEVER};
-    info->value_len = len - used < sizeof info->value ? len - used : (uint32_t)sizeof info->value;
-    memcpy(info->value, value + used, info->value_len);
-    if (used == 0)
-        return; /* somebody else's value */
-    int64_t held = realtime_ms() - mark.acquired_ms;
-    info->pid = mark.pid;
-    info->thread = mark.thread_id;
-    info->held_ms = held > 0 ? held : 0;
-    if (mark.exp_ms != CACHIFY_NEVER)
-        info->remaining_ms = mark.exp_ms > info->held_ms ? mark.exp_ms - info->held_ms : 1;
-    memcpy(info->command, mark.command, sizeof info->command);
-}
-
 /* ---- The store ---- */
+
+/* Whatever it does, errno is as it was. */
+static cachify_status_t store_set(const struct plain *p, cachify_caller_t *caller,
+                                  const cachify_request_t *request, bool nx)
+{
+    int saved = errno;
+    cachify_status_t status = p->store.set(p->store.self, caller, request, nx);
+    errno = saved;
+    return status;
+}
+
+static cachify_status_t store_get(const struct plain *p, cachify_caller_t *caller, const char *key,
+                                  uint32_t key_len, void *value, uint32_t *len)
+{
+    int saved = errno;
+    cachify_status_t status = p->store.get(p->store.self, caller, key, key_len, value, len);
+    errno = saved;
+    return status;
+}
+
+static cachify_status_t store_del(const struct plain *p, cachify_caller_t *caller, const char *key,
+                                  uint32_t key_len)
+{
+    int saved = errno;
+    cachify_status_t status = p->store.del(p->store.self, caller, key, key_len);
+    errno = saved;
+    return status;
+}
 
 /* OK with the value (cut, if it is too long to be ours), LOST, or what failed. */
 static cachify_status_t get_value(const struct plain *p, cachify_caller_t *caller, const char *key,
                                   uint32_t key_len, char value[VALUE_ROOM], uint32_t *len)
 {
     *len = VALUE_ROOM;
-    cachify_status_t status = p->store.get(p->store.self, caller, key, key_len, value, len);
+    cachify_status_t status = store_get(p, caller, key, key_len, value, len);
     if (status == CACHIFY_INVALID) {
         *len = 0;
         return CACHIFY_OK;
@@ -130,11 +94,11 @@ static cachify_status_t is_mine(const struct plain *p, cachify_caller_t *caller,
 {
     char value[VALUE_ROOM];
     uint32_t len;
-    struct mark mark;
+    struct cf_mark mark;
     cachify_status_t status = get_value(p, caller, held->key, held->key_len, value, &len);
     if (status != CACHIFY_OK && status != CACHIFY_LOST)
         return status;
-    if (status == CACHIFY_OK && read_mark(value, len, &mark) != 0 &&
+    if (status == CACHIFY_OK && cf_mark_read(value, len, &mark) != 0 &&
         memcmp(mark.unique, held->mark.unique, sizeof mark.unique) == 0)
         return CACHIFY_OK;
     return cf_report(CACHIFY_LOST, "the lock %.*s is %s", (int)held->key_len, held->key,
@@ -145,15 +109,15 @@ static cachify_status_t set_mark(const struct plain *p, cachify_caller_t *caller
                                  const struct held *held, bool nx)
 {
     char value[VALUE_ROOM];
-    uint32_t len = write_mark(value, &held->mark);
+    uint32_t len = cf_mark_write(value, &held->mark);
     if (held->note_len > 0)
         memcpy(value + len, held->note, held->note_len);
     cachify_request_t request = {.key = held->key,
                                  .key_len = held->key_len,
                                  .value = value,
                                  .value_len = len + held->note_len,
-                                 .exp_ms = held->mark.exp_ms};
-    return p->store.set(p->store.self, caller, &request, nx);
+                                 .exp_ms = held->exp_ms};
+    return store_set(p, caller, &request, nx);
 }
 
 /* Who holds it.  OK; LOST: nobody, by now. */
@@ -164,7 +128,7 @@ static cachify_status_t look(const struct plain *p, cachify_caller_t *caller, co
     uint32_t len;
     cachify_status_t status = get_value(p, caller, key, key_len, value, &len);
     if (status == CACHIFY_OK)
-        describe(info, value, len);
+        cf_mark_describe(info, value, len);
     return status;
 }
 
@@ -173,15 +137,15 @@ static void see_holder(const struct plain *p, cachify_caller_t *caller, const ch
 {
     char value[VALUE_ROOM];
     uint32_t len;
-    struct mark mark;
+    struct cf_mark mark;
     caller->holder = (cachify_info_t){.state = CACHIFY_STATE_HELD, .remaining_ms = CACHIFY_NEVER};
     caller->holder_is_self = false;
     if (get_value(p, caller, key, key_len, value, &len) != CACHIFY_OK)
         return;
-    describe(&caller->holder, value, len);
-    caller->holder_is_self = read_mark(value, len, &mark) != 0 && mark.pid == getpid() &&
+    cf_mark_describe(&caller->holder, value, len);
+    caller->holder_is_self = cf_mark_read(value, len, &mark) != 0 && mark.pid == getpid() &&
                              mark.thread_id == caller->thread_id && mark.serial == caller->serial &&
-                             mark.exp_ms == CACHIFY_NEVER;
+                             mark.until_ms == CACHIFY_NEVER;
 }
 
 /* ---- Leases of this process ---- */
@@ -210,14 +174,15 @@ static struct held *make_held(struct plain *p, const cachify_caller_t *caller,
     if (held == NULL)
         return NULL;
     held->number = cf_add_relaxed(&p->numbers, 1) + 1;
-    held->mark = (struct mark){
+    held->mark = (struct cf_mark){
         .unique = {cf_random(), cf_random()},
         .pid = getpid(),
         .thread_id = caller->thread_id,
         .serial = caller->serial,
-        .acquired_ms = realtime_ms(),
-        .exp_ms = request->exp_ms,
+        .acquired_ms = cf_mark_now_ms(),
+        .until_ms = cf_mark_until_ms(request->exp_ms),
     };
+    held->exp_ms = request->exp_ms;
     cf_command(held->mark.command);
     held->key_len = request->key_len;
     memcpy(held->key, request->key, request->key_len);
@@ -269,8 +234,7 @@ static cachify_status_t give_back(const struct plain *p, cachify_caller_t *calle
         return cf_report(CACHIFY_LOST, "the lease of %.*s had expired", (int)held->key_len,
                          held->key);
     cachify_status_t status = is_mine(p, caller, held);
-    return status == CACHIFY_OK ? p->store.del(p->store.self, caller, held->key, held->key_len)
-                                : status;
+    return status == CACHIFY_OK ? store_del(p, caller, held->key, held->key_len) : status;
 }
 
 static cachify_status_t plain_release(void *self, cachify_caller_t *caller, cachify_grant_t *grant)
@@ -291,19 +255,19 @@ static cachify_status_t plain_release(void *self, cachify_caller_t *caller, cach
 static cachify_status_t renew(const struct plain *p, cachify_caller_t *caller, struct held *held,
                               int64_t exp_ms)
 {
-    struct mark before = held->mark;
+    int64_t until_before = held->mark.until_ms;
     bool late = cf_monotonic_ns() >= held->deadline;
     cachify_status_t status = is_mine(p, caller, held);
     if (status != CACHIFY_OK && !(status == CACHIFY_LOST && late))
         return status;
     uint64_t begun = cf_monotonic_ns();
-    held->mark.exp_ms = exp_ms;
-    held->mark.acquired_ms = realtime_ms();
+    held->exp_ms = exp_ms;
+    held->mark.until_ms = cf_mark_until_ms(exp_ms);
     status = set_mark(p, caller, held, status == CACHIFY_LOST);
     if (status == CACHIFY_OK)
         held->deadline = deadline(begun, exp_ms);
     else
-        held->mark = before;
+        held->mark.until_ms = until_before;
     if (status == CACHIFY_LOCKED)
         return cf_report(CACHIFY_LOST, "the lock %.*s is somebody else's by now",
                          (int)held->key_len, held->key);
@@ -344,24 +308,35 @@ static cachify_status_t plain_set(void *self, cachify_caller_t *caller,
                                   const cachify_request_t *request, bool nx)
 {
     const struct plain *p = self;
-    cachify_status_t status = p->store.set(p->store.self, caller, request, nx);
+    cachify_status_t status = store_set(p, caller, request, nx);
     if (status == CACHIFY_LOCKED)
         see_holder(p, caller, request->key, request->key_len);
     return status;
 }
 
+/* What the holder gave: without the mark, where it has one. */
 static cachify_status_t plain_get(void *self, cachify_caller_t *caller, const char *key,
-                                  uint32_t key_len, void *value, uint32_t *len)
+                                  uint32_t key_len, void *to, uint32_t *room)
 {
-    const struct plain *p = self;
-    return p->store.get(p->store.self, caller, key, key_len, value, len);
+    char value[VALUE_ROOM];
+    uint32_t len = VALUE_ROOM;
+    struct cf_mark mark;
+    cachify_status_t status = store_get(self, caller, key, key_len, value, &len);
+    if (status != CACHIFY_OK)
+        return status;
+    uint32_t used = cf_mark_read(value, len, &mark);
+    if (len - used > *room)
+        return cf_report(CACHIFY_INVALID, "a value of %u bytes does not fit %u", len - used, *room);
+    if (len > used)
+        memcpy(to, value + used, len - used);
+    *room = len - used;
+    return CACHIFY_OK;
 }
 
 static cachify_status_t plain_del(void *self, cachify_caller_t *caller, const char *key,
                                   uint32_t key_len)
 {
-    const struct plain *p = self;
-    return p->store.del(p->store.self, caller, key, key_len);
+    return store_del(self, caller, key, key_len);
 }
 
 static cachify_status_t plain_query(void *self, cachify_caller_t *caller, const char *key,

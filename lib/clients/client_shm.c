@@ -14,8 +14,6 @@
 #include "shm/wait.h"
 #include "shm/who.h"
 
-#define MANY_TRIES 100000u /* each means that somebody else set the key meanwhile */
-
 static cachify_status_t gone(const struct cf_mapping *m)
 {
     return cf_report(CACHIFY_GONE,
@@ -123,19 +121,17 @@ static cachify_status_t shm_del(void *self, cachify_caller_t *caller, const char
     return cf_segment_gone(m, cf_now_coarse(m)) ? gone(m) : cf_force(m, &k);
 }
 
-/* set is acquire without keeping the proof; an upsert ends whatever lease there was first. */
+/* set is acquire without keeping the proof; an upsert ends whatever lease there is. */
 static cachify_status_t shm_set(void *self, cachify_caller_t *caller,
                                 const cachify_request_t *request, bool nx)
 {
+    struct cf_mapping *m = self;
     cachify_grant_t grant;
-    for (uint32_t tries = 0;; tries++) {
-        cachify_status_t status = shm_acquire(self, caller, request, &grant);
-        if (status != CACHIFY_LOCKED || nx || tries == MANY_TRIES)
-            return status;
-        status = shm_del(self, caller, request->key, request->key_len);
-        if (status != CACHIFY_OK)
-            return status;
-    }
+    if (nx)
+        return shm_acquire(self, caller, request, &grant);
+    struct cf_key key = key_of(m, request->key, request->key_len);
+    return cf_segment_gone(m, cf_now_coarse(m)) ? gone(m)
+                                                : cf_table_overwrite(m, caller, &key, request);
 }
 
 static cachify_status_t shm_get(void *self, cachify_caller_t *caller, const char *key,

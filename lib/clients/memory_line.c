@@ -18,6 +18,7 @@ void cf_seat_take(struct cf_memory_line *line, struct cf_seat *seat, uint64_t ha
 {
     seat->hash = hash;
     seat->since = cf_monotonic_ns();
+    seat->taken = true;
     seat->next = NULL;
     pthread_mutex_lock(&line->lock);
     seat->at = line->end;
@@ -35,9 +36,9 @@ void cf_seat_leave(struct cf_memory_line *line, struct cf_seat *seat)
         seat->next->at = seat->at;
     else
         line->end = seat->at;
-    seat->at = NULL;
     cf_add_seq(&line->seats, UINT32_MAX);
     pthread_mutex_unlock(&line->lock);
+    seat->taken = false;
 }
 
 void cf_seat_arm(struct cf_seat *seat)

@@ -10,12 +10,13 @@
 
 /* Somebody in line: a thread, which sleeps on word; or an event loop, which waits for timer. */
 struct cf_seat {
-    struct cf_seat *next, **at; /* under the line's lock; at NULL: not in line */
+    struct cf_seat *next, **at; /* under the line's lock */
     uint64_t hash;              /* of the key */
     uint64_t since;             /* monotonic clock */
     uint32_t thread_id;
     _Atomic uint32_t word; /* a futex: 1 once it is called */
     int timer;             /* -1: a thread */
+    bool taken;            /* it is in line; its owner's */
 };
 
 /* The keys whose hashes fall here. */

@@ -1,5 +1,6 @@
 #include "clients/memory_table.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,11 +106,13 @@ static void reclaim(struct cf_memory_table *t)
 {
     if (cf_load_relaxed(&t->retired_count) < RETIRED_MOST || urcu_bp_read_ongoing())
         return;
+    int saved = errno;
     cf_store_relaxed(&t->retired_count, 0);
     struct cf_entry *all = atomic_exchange(&t->retired, NULL);
     urcu_bp_synchronize_rcu();
     TSAN_ACQUIRE(t);
     free_all(all);
+    errno = saved;
 }
 
 void cf_memory_begin(void)
@@ -117,10 +120,15 @@ void cf_memory_begin(void)
     urcu_bp_read_lock();
 }
 
-void cf_memory_end(struct cf_memory_table *t)
+void cf_memory_end_quick(struct cf_memory_table *t)
 {
     TSAN_RELEASE(t);
     urcu_bp_read_unlock();
+}
+
+void cf_memory_end(struct cf_memory_table *t)
+{
+    cf_memory_end_quick(t);
     reclaim(t);
 }
 
@@ -142,6 +150,7 @@ struct cf_entry *cf_entry_make(uint32_t key_len, uint32_t value_len)
 bool cf_memory_take_out(struct cf_memory_table *t, struct cf_entry *e)
 {
     cf_entry_token(t, e);
+    TSAN_RELEASE(t->entries);
     if (cds_lfht_del(t->entries, &e->node) != 0)
         return false;
     cf_memory_unreserve(t);
@@ -157,6 +166,7 @@ bool cf_memory_replace(struct cf_memory_table *t, const struct cf_wanted *wanted
     TSAN_RELEASE(e);
     if (cds_lfht_replace(t->entries, old, wanted->hash, has_key, wanted, &e->node) != 0)
         return false;
+    TSAN_ACQUIRE(t->entries);
     retire(t, was);
     return true;
 }
@@ -164,7 +174,10 @@ bool cf_memory_replace(struct cf_memory_table *t, const struct cf_wanted *wanted
 bool cf_memory_add(struct cf_memory_table *t, const struct cf_wanted *wanted, struct cf_entry *e)
 {
     TSAN_RELEASE(e);
-    return cds_lfht_add_unique(t->entries, wanted->hash, has_key, wanted, &e->node) == &e->node;
+    if (cds_lfht_add_unique(t->entries, wanted->hash, has_key, wanted, &e->node) != &e->node)
+        return false;
+    TSAN_ACQUIRE(t->entries); /* what was done under the lock before */
+    return true;
 }
 
 /* ---- Room ---- */

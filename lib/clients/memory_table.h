@@ -57,9 +57,10 @@ cachify_status_t cf_memory_table_init(struct cf_memory_table *t, uint32_t max);
 void cf_memory_table_free(struct cf_memory_table *t);
 
 /* A read section.  Short, and without a wait in it.  After its end what was taken out in it may
- * be freed. */
+ * be freed; end frees what others have, too, but for end_quick, which signal handlers may call. */
 void cf_memory_begin(void);
 void cf_memory_end(struct cf_memory_table *t);
+void cf_memory_end_quick(struct cf_memory_table *t);
 
 struct cf_wanted cf_wanted(const struct cf_memory_table *t, const char *key, uint32_t len);
 

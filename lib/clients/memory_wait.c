@@ -20,7 +20,7 @@ cachify_status_t cf_memory_wait(void *self, cachify_caller_t *caller,
     struct cf_memory *m = self;
     struct cf_wanted w = cf_wanted(&m->table, request->key, request->key_len);
     struct cf_seat *seat = seat_of(caller);
-    if (seat->at == NULL) {
+    if (!seat->taken) {
         seat->timer = -1;
         seat->thread_id = caller->thread_id;
         cf_seat_take(cf_memory_line_of(m, w.hash), seat, w.hash);
@@ -47,7 +47,7 @@ void cf_memory_wait_end(void *self, cachify_caller_t *caller, const cachify_requ
     struct cf_memory *m = self;
     struct cf_wanted w = cf_wanted(&m->table, request->key, request->key_len);
     struct cf_seat *seat = seat_of(caller);
-    if (seat->at != NULL)
+    if (seat->taken)
         go(m, seat, &w, got);
     if (!got)
         caller->holder.waiters = cf_memory_count_waiters(m, w.hash);

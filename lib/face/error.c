@@ -82,11 +82,12 @@ cachify_status_t cf_report_busy(cachify_status_t status, const char *key, uint32
     last.held_ms = holder->held_ms;
     last.remaining_ms = holder->remaining_ms;
     last.token = holder->token;
-    last.value_len = holder->value_len;
+    last.value_len =
+        holder->value_len < sizeof last.value ? holder->value_len : (uint32_t)sizeof last.value;
     last.waiters = holder->waiters;
     last.state = holder->state;
-    memcpy(last.command, holder->command, sizeof last.command);
-    memcpy(last.value, holder->value, holder->value_len);
+    memcpy(last.command, holder->command, sizeof last.command - 1);
+    memcpy(last.value, holder->value, last.value_len);
     memcpy(last.key, key, key_len < KEY_SHOWN ? key_len : KEY_SHOWN);
     return status;
 }

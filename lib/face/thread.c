@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "face/error.h"
 #include "face/instance.h"
 #include "ground/os.h"
 #include "ground/report.h"
@@ -93,6 +94,18 @@ static struct cf_binding *find(const cachify_t *instance)
     return found;
 }
 
+/* False, with a report, which is the client's own if it made one. */
+static bool enter(const cachify_t *instance, struct cf_binding *b)
+{
+    const cachify_client_t *client = &instance->client;
+    cachify_status_t status =
+        client->enter != NULL ? client->enter(client->self, &b->caller) : CACHIFY_OK;
+    if (status != CACHIFY_OK && cf_last_failure() != status)
+        (void)cf_report(status, "the client refused a thread's first call: %s",
+                        cachify_strerror(status));
+    return status == CACHIFY_OK;
+}
+
 struct cf_binding *cf_bind(cachify_t *instance)
 {
     struct cf_binding *b = cf_binding_of(instance);
@@ -114,8 +127,7 @@ struct cf_binding *cf_bind(cachify_t *instance)
     }
     b->caller.serial = cf_thread.serial;
     b->caller.thread_id = cf_thread_id();
-    if (instance->client.enter != NULL &&
-        instance->client.enter(instance->client.self, &b->caller) != CACHIFY_OK) {
+    if (!enter(instance, b)) {
         free(b);
         return NULL;
     }

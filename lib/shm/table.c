@@ -363,15 +363,15 @@ static void describe_first(struct cf_mapping *m, cachify_caller_t *caller, uint3
 
 static inline enum step attempt(struct cf_mapping *m, cachify_caller_t *caller,
                                 const struct cf_key *key, const cachify_request_t *request,
-                                cachify_grant_t *grant, struct walk *walk)
+                                bool overwrite, cachify_grant_t *grant, struct walk *walk)
 {
     walk_path(m, key, walk);
     if (walk->corrupt)
         return GIVE_UP;
     bool held = walk->found.slot != 0 && cf_word_state(walk->found.word) == CF_HELD;
-    if (held && cf_lease_live(m, &walk->found.copy))
+    if (held && !overwrite && cf_lease_live(m, &walk->found.copy))
         return BUSY;
-    uint32_t ahead = ahead_of(m, caller, key->hash, cf_now_coarse(m));
+    uint32_t ahead = overwrite ? CF_NO_WAITER : ahead_of(m, caller, key->hash, cf_now_coarse(m));
     if (ahead != CF_NO_WAITER) {
         describe_first(m, caller, ahead, key->hash);
         return KEPT;
@@ -403,12 +403,12 @@ static bool too_many(uint32_t tries, uint64_t *until)
 
 static cachify_status_t acquire_slow(struct cf_mapping *m, cachify_caller_t *caller,
                                      const struct cf_key *key, const cachify_request_t *request,
-                                     cachify_grant_t *grant)
+                                     bool overwrite, cachify_grant_t *grant)
 {
     struct walk walk = {0};
     uint64_t until = 0;
     for (uint32_t tries = 0; tries < MANY_TRIES && !too_many(tries, &until); tries++) {
-        enum step step = attempt(m, caller, key, request, grant, &walk);
+        enum step step = attempt(m, caller, key, request, overwrite, grant, &walk);
         if (step == DONE)
             return CACHIFY_OK;
         if (step == KEPT)
@@ -446,7 +446,7 @@ cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller
 {
     cachify_status_t status = CACHIFY_OK;
     if (!__builtin_expect(retake(m, caller, key, request, now, grant), 1)) {
-        status = acquire_slow(m, caller, key, request, grant);
+        status = acquire_slow(m, caller, key, request, false, grant);
         cf_spare_settle(m, cf_spare_of(caller));
     }
     if (status != CACHIFY_OK)
@@ -455,5 +455,16 @@ cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller
         leave_line(m, caller, key->hash, cf_lease_of(grant));
     if (request->exp_ms < CF_BRIEF_MS) /* who sleeps for it was told of another deadline */
         cf_call_sooner(m, key->hash, cf_load_relaxed(&cf_lease_of(grant)->deadline));
+    return status;
+}
+
+cachify_status_t cf_table_overwrite(struct cf_mapping *m, cachify_caller_t *caller,
+                                    const struct cf_key *key, const cachify_request_t *request)
+{
+    cachify_grant_t grant;
+    cachify_status_t status = acquire_slow(m, caller, key, request, true, &grant);
+    cf_spare_settle(m, cf_spare_of(caller));
+    if (status == CACHIFY_OK) /* who sleeps for it was told of another deadline */
+        cf_call_sooner(m, key->hash, cf_load_relaxed(&cf_lease_of(&grant)->deadline));
     return status;
 }

@@ -40,6 +40,11 @@ cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller
                                   const struct cf_key *key, const cachify_request_t *request,
                                   uint64_t now, cachify_grant_t *grant);
 
+/* The same without a look at who has it, or whose turn it is: whatever lease there is ends with
+ * the step that begins this one (T5).  OK; FULL; CORRUPT. */
+cachify_status_t cf_table_overwrite(struct cf_mapping *m, cachify_caller_t *caller,
+                                    const struct cf_key *key, const cachify_request_t *request);
+
 /* Leases shorter than this are timed by the precise clock, and those who wait are told. */
 #define CF_BRIEF_MS 1000
 
