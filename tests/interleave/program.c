@@ -16,8 +16,8 @@
 
 /* ---- Parsing ---- */
 
-static const char *const verbs[] = {"take", "brief", "release", "extend", "force", "held",
-                                    "wait", "sweep", "pass",    "half",   "die"};
+static const char *const verbs[] = {"take", "brief", "release", "extend", "force", "set",
+                                    "held", "wait",  "sweep",   "pass",   "half",  "die"};
 
 void program_parse(const char *text, enum who who, struct program *program)
 {
@@ -189,6 +189,22 @@ static char force(enum who who, unsigned key)
     return status == CACHIFY_OK ? 'o' : '!';
 }
 
+/* Set without nx: it ends what lease there is, and nobody has the proof of the new one. */
+static char overwrite(enum who who, unsigned key)
+{
+    struct cf_key k = world_key(key);
+    cachify_request_t request = {.key = k.bytes, .key_len = k.len, .exp_ms = LEASE_MS};
+    world.forcing[who][key] = true;
+    cachify_status_t status =
+        cf_table_overwrite(&world.mapping[process_of(who)], &world.caller[who], &k, &request);
+    scheduler_settle();
+    world.forcing[who][key] = false;
+    world.forced[key]++;
+    for (unsigned w = 0; w < WHO; w++)
+        world.hold[w][key].open = true;
+    return status == CACHIFY_OK ? 'o' : '!';
+}
+
 static char held(enum who who, unsigned key)
 {
     struct cf_key k = world_key(key);
@@ -235,6 +251,8 @@ static char do_op(enum who who, const struct op *op)
         return extend(who, op->key);
     case FORCE:
         return force(who, op->key);
+    case SET:
+        return overwrite(who, op->key);
     case HELD:
         return held(who, op->key);
     case WAIT:

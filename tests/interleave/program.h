@@ -16,7 +16,7 @@
 
 #include "world.h"
 
-enum verb { TAKE, BRIEF, RELEASE, EXTEND, FORCE, HELD, WAIT, SWEEP, PASS, HALF, DIE };
+enum verb { TAKE, BRIEF, RELEASE, EXTEND, FORCE, SET, HELD, WAIT, SWEEP, PASS, HALF, DIE };
 
 struct op {
     enum who who; /* in what went before */

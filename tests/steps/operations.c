@@ -316,6 +316,12 @@ static cachify_status_t act_force(void)
     return cachify_release_key(part.cachify, board->key);
 }
 
+static cachify_status_t act_overwrite(void)
+{
+    cachify_lock_t lock = {.key = board->key, .exp_ms = board->exp_ms};
+    return cachify_set(part.cachify, &lock, false);
+}
+
 static cachify_status_t act_look(void)
 {
     bool locked;
@@ -419,6 +425,13 @@ const struct operation operations[] = {
      .prepare = v_idle_second,
      .act = act_force},
     {.name = "release-key-dead", .dead = d_holds_key, .prepare = v_idle_second, .act = act_force},
+    /* Stopped, it has the key as an acquirer has (acquire-expired). */
+    {.name = "overwrite",
+     .worth = WITNESS_OR_FREE,
+     .unstopped = true,
+     .stage = w_holds_key,
+     .prepare = v_idle_second,
+     .act = act_overwrite},
     {.name = "is-locked", .dead = d_holds_key, .prepare = v_open, .act = act_look},
     {.name = "sweep",
      .stage = w_two_expired,
