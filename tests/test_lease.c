@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -118,6 +119,33 @@ START_TEST(of_a_lease_and_its_copy_one_releases)
     assert_status(cachify_release(&lease), CACHIFY_LOST);
     ck_assert(agent_look(agent).held);
     ck_assert_uint_eq(census(here.m).held, 1);
+}
+END_TEST
+
+/* Not even beside waiters that stand still, or a holder that does: an event loop may call these. */
+START_TEST(release_and_is_locked_never_block)
+{
+    struct rusage before, after;
+    struct agent *holder = agent_start();
+    assert_ok(agent_take(holder, "other", CACHIFY_NEVER).status);
+    assert_ok(take("job", CACHIFY_NEVER, &lease));
+    for (unsigned i = 0; i < 3; i++)
+        agent_stop(agent_in_line("job"));
+    agent_stop(holder);
+    ck_assert_int_eq(getrusage(RUSAGE_THREAD, &before), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        bool locked;
+        cachify_is_locked(here.cachify, "job", &locked);
+        cachify_is_locked(here.cachify, "other", &locked);
+        cachify_release(&lease);
+        take("job", CACHIFY_NEVER, &lease); /* or it is kept for one of those */
+        cachify_release_key(here.cachify, "job");
+    }
+    assert_ok(cachify_release_key(here.cachify, "other"));
+    ck_assert_int_eq(getrusage(RUSAGE_THREAD, &after), 0);
+    if (!under_valgrind()) /* whose threads wait for each other */
+        ck_assert_int_eq(after.ru_nvcsw - before.ru_nvcsw, 0); /* it never slept */
+    cachify_release(&lease);
 }
 END_TEST
 
@@ -433,6 +461,7 @@ int main(void)
     tcase_add_test(t, release_frees_and_empties_the_lease);
     tcase_add_test(t, release_twice_is_ok_and_hurts_nobody);
     tcase_add_test(t, release_of_an_empty_lease_is_ok);
+    tcase_add_test(t, release_and_is_locked_never_block);
     tcase_add_test(t, release_of_what_is_no_lease_is_INVALID);
     tcase_add_test(t, release_after_expiry_untaken_gives_the_lock_back);
     tcase_add_test(t, release_after_expiry_taken_is_LOST_and_frees_nothing_of_the_takers);
