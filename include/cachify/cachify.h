@@ -191,7 +191,8 @@ CACHIFY_API cachify_status_t cachify_init(const cachify_config_t *config);
 CACHIFY_API cachify_status_t cachify_shutdown(void);
 
 /* An instance of one's own.  OK; INVALID (an option), PERMISSION, INCOMPATIBLE, CORRUPT,
- * FULL (no space for the file, or all process entries taken), NO_MEMORY, SYSTEM.
+ * FULL (no space for the file, or all process entries taken: every open instance has one, at
+ * least 64 to a segment, a sixteenth of max_locks, at most 4096), NO_MEMORY, SYSTEM.
  * close: OK, also for NULL; INVALID if it was closed before.  Leases stay usable: what
  * they need goes with the last of them. */
 CACHIFY_API cachify_status_t cachify_open(const cachify_config_t *config, cachify_t **instance);
@@ -267,7 +268,7 @@ CACHIFY_API cachify_status_t cachify_query(cachify_t *instance, const char *key,
  * process (shared memory), or by cachify_release_key, which is the store's delete.  A value is
  * whatever the lock's holder gave.
  * get: *len is room on entry, the value's length on return; LOST if nobody holds the lock; INVALID
- * if the value is longer.  Else as cachify_acquire and cachify_query; INVALID also for a client
+ * if the value is longer (it has at most 4096 bytes).  Else as cachify_acquire and cachify_query; INVALID also for a client
  * that has not the operation. */
 CACHIFY_API cachify_status_t cachify_set(cachify_t *instance, const cachify_lock_t *lock, bool nx);
 CACHIFY_API cachify_status_t cachify_get(cachify_t *instance, const char *key, void *value,

@@ -52,6 +52,7 @@ typedef struct cachify_arg {
     } as;
 } cachify_arg_t;
 
+/* For C; languages that cannot take a union by value fill the struct themselves. */
 CACHIFY_API cachify_arg_t cachify_string(const char *s);
 CACHIFY_API cachify_arg_t cachify_int(int64_t i);
 CACHIFY_API cachify_arg_t cachify_uint(uint64_t u);

@@ -81,7 +81,8 @@ static cachify_status_t lock_entry(const struct cf_mapping *m, int fd, uint32_t 
                              strerror(errno));
     }
     return cf_report(CACHIFY_FULL,
-                     "all %u process entries of the segment are taken by living processes",
+                     "all %u process entries of the segment are taken by living processes, of "
+                     "which each has one for every instance it has open",
                      m->processes);
 }
 
