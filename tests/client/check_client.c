@@ -40,6 +40,7 @@ static cachify_status_t make_memory(cachify_client_t *client)
 static const struct cachify_subject ours[] = {
     {.name = "shm", .make = make_shm},
     {.name = "memory", .make = make_memory},
+    {.name = "example", .make = cachify_client_make},
 };
 
 #define OURS (sizeof ours / sizeof ours[0])

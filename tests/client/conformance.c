@@ -2,7 +2,7 @@
 
 #include "trial.h"
 
-static const struct check *const rooms[] = {store_checks};
+static const struct check *const rooms[] = {store_checks, key_checks};
 
 /* ---- One check ---- */
 
