@@ -2,7 +2,8 @@
 
 #include "trial.h"
 
-static const struct check *const rooms[] = {store_checks, key_checks};
+static const struct check *const rooms[] = {store_checks, key_checks, grant_checks, lease_checks,
+                                            by_key_checks};
 
 /* ---- One check ---- */
 

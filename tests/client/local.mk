@@ -3,7 +3,10 @@ SUITES += tests/client/check-client
 tests_client_check_client_SOURCES = \
 	tests/client/check_client.c \
 	tests/client/conformance.c tests/client/conformance.h \
+	tests/client/bykey.c \
+	tests/client/grants.c \
 	tests/client/keys.c \
+	tests/client/leases.c \
 	tests/client/store.c \
 	tests/client/trial.c tests/client/trial.h \
 	tests/examples/client_table.c
