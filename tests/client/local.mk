@@ -7,8 +7,10 @@ tests_client_check_client_SOURCES = \
 	tests/client/grants.c \
 	tests/client/keys.c \
 	tests/client/leases.c \
+	tests/client/life.c \
 	tests/client/store.c \
 	tests/client/trial.c tests/client/trial.h \
+	tests/client/waits.c \
 	tests/examples/client_table.c
 # Its own, for a source that is a module's, too.
 tests_client_check_client_CFLAGS = $(AM_CFLAGS)

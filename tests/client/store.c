@@ -229,6 +229,8 @@ static void scribble(struct hand *hand)
         hand->status = put_bytes(hand->t, &hand->caller, "page", 4, value, len, LONG_MS, false);
         if (hand->status == CACHIFY_OK)
             hand->status = fetch_bytes(hand->t, &hand->caller, "page", 4, found, &found_len);
+        if (hand->status == CACHIFY_LOST) /* no-gap says whether that is right */
+            hand->status = CACHIFY_OK, found_len = 0;
         if (hand->status != CACHIFY_OK)
             return;
         for (uint32_t j = 0; j < found_len; j++)
@@ -245,6 +247,36 @@ static void whole_values(struct trial *t)
         WANT_STATUS(t, hands[i].status, CACHIFY_OK);
         WANT(t, hands[i].number == 0, "get gave a value that nobody has set: parts of several");
     }
+}
+
+/* One overwrites, the others look, and try to set what is always there. */
+static void overwrite_or_look(struct hand *hand)
+{
+    for (unsigned i = 0; i < WRITES; i++) {
+        char found;
+        uint32_t len = 1;
+        struct trial *t = hand->t;
+        if (hand->index == 0)
+            put_bytes(t, &hand->caller, "steady", 6, "w", 1, LONG_MS, false);
+        else if (hand->index == 1)
+            hand->number +=
+                put_bytes(t, &hand->caller, "steady", 6, "n", 1, LONG_MS, true) != CACHIFY_LOCKED;
+        else
+            hand->number += fetch_bytes(t, &hand->caller, "steady", 6, &found, &len) != CACHIFY_OK;
+    }
+}
+
+static void no_gap(struct trial *t)
+{
+    struct hand hands[HANDS];
+    WANT_OK(t, put(t, "steady", "f", LONG_MS, true));
+    crew(t, hands, HANDS, overwrite_or_look, NULL);
+    WANT(t, hands[1].number == 0, "set nx came between an overwriting set's halves %lld times",
+         (long long)hands[1].number);
+    for (unsigned i = 2; i < HANDS; i++)
+        WANT(t, hands[i].number == 0,
+             "get found no value while it was being overwritten, %lld times of %u",
+             (long long)hands[i].number, WRITES);
 }
 
 /* In turn: one sets, all others see it. */
@@ -287,6 +319,7 @@ const struct check store_checks[] = {
     {"nx-threads", "of several threads at once exactly one sets", nx_of_many, OPERATIONS},
     {"nx-expiry", "of several threads at an expiry exactly one sets", nx_at_expiry, OPERATIONS},
     {"whole-values", "threads that overwrite leave one's value", whole_values, OPERATIONS},
+    {"no-gap", "what is overwritten is there throughout", no_gap, OPERATIONS},
     {"seen", "get sees what any thread has set before", seen_by_others, OPERATIONS},
     {0},
 };

@@ -10,6 +10,7 @@
 #define LEASES 4u
 #define HANDS 4u
 #define POLL_MS 5
+#define RARELY_MS 60000 /* a poll interval that proves a wake */
 #define LONG_MS 600000 /* an expiry that no check lives to see */
 #define MS INT64_C(1000000)
 
@@ -30,12 +31,18 @@ typedef void trial_fn(struct trial *t);
 struct check {
     const char *name, *what;
     trial_fn *run;
-    enum { OPERATIONS, OWNER_CHECKED, FACE, BARE } kind; /* BARE: makes all by itself */
+    enum {
+        OPERATIONS,    /* of the client, by itself */
+        OWNER_CHECKED, /* the same, for clients that have those */
+        FACE,          /* through an instance */
+        WAKING,        /* the same with a long poll interval, for clients that wake who waits */
+        BARE           /* makes all by itself */
+    } kind;
 };
 
 /* A room's checks; ends with one that has no name. */
 extern const struct check store_checks[], key_checks[], grant_checks[], lease_checks[],
-    by_key_checks[], wait_checks[], async_checks[], life_checks[];
+    by_key_checks[], wait_checks[], wake_checks[], async_checks[], life_checks[];
 
 /* ---- Findings ---- */
 
