@@ -4,8 +4,9 @@
 
 #include "trial.h"
 
-static const struct check *const rooms[] = {store_checks,  key_checks,  grant_checks, lease_checks,
-                                            by_key_checks, wait_checks, wake_checks, async_checks, life_checks};
+static const struct check *const rooms[] = {store_checks, key_checks,    grant_checks,
+                                            lease_checks, by_key_checks, wait_checks,
+                                            wake_checks,  async_checks,  life_checks};
 
 /* ---- One check ---- */
 
@@ -25,7 +26,8 @@ static void run_operations(struct trial *t, const struct check *check)
 
 static void run_face(struct trial *t, const struct check *check)
 {
-    cachify_config_t config = {.client = &t->client, .poll_interval_ms = check->kind == WAKING ? RARELY_MS : POLL_MS};
+    cachify_config_t config = {.client = &t->client,
+                               .poll_interval_ms = check->kind == WAKING ? RARELY_MS : POLL_MS};
     if (!trial_status(t, cachify_open(&config, &t->instance), CACHIFY_OK, "cachify_open"))
         return;
     check->run(t);

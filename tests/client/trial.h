@@ -11,7 +11,7 @@
 #define HANDS 4u
 #define POLL_MS 5
 #define RARELY_MS 60000 /* a poll interval that proves a wake */
-#define LONG_MS 600000 /* an expiry that no check lives to see */
+#define LONG_MS 600000  /* an expiry that no check lives to see */
 #define MS INT64_C(1000000)
 
 /* One check under way. */

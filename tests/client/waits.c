@@ -7,7 +7,10 @@
 #define BRIEF_MS 40
 
 /* Later than a poll interval by what a busy machine and a checker may cost. */
-#define AWAKE_NS (POLL_MS * MS + 5000 * MS)
+static int64_t awake_ns(const struct trial *t)
+{
+    return POLL_MS * MS + patience_ns(t) / 4;
+}
 
 static cachify_lock_t waiting(const struct trial *t)
 {
@@ -46,7 +49,7 @@ static void want_woken(struct trial *t, cachify_status_t (*end)(struct trial *))
     WANT(t, waiter.helper.hand.status == CACHIFY_OK, "who waited got %s, expected OK",
          status_name(waiter.helper.hand.status));
     WANT(t, waiter.got >= before, "who waited had the lock before it came free");
-    WANT(t, waiter.got - after < AWAKE_NS, "who waited had the lock %lld ms after it came free",
+    WANT(t, waiter.got - after < awake_ns(t), "who waited had the lock %lld ms after it came free",
          (long long)((waiter.got - after) / MS));
 }
 
@@ -81,8 +84,8 @@ static void until_expiry(struct trial *t)
     int64_t waited = now_ns() - before;
     WANT(t, waited >= BRIEF_MS * MS, "a lock of %d ms was had by another after %lld us", BRIEF_MS,
          (long long)(waited / 1000));
-    WANT(t, waited < BRIEF_MS * MS + AWAKE_NS, "a lock of %d ms was had by another after %lld ms",
-         BRIEF_MS, (long long)(waited / MS));
+    WANT(t, waited < BRIEF_MS * MS + awake_ns(t),
+         "a lock of %d ms was had by another after %lld ms", BRIEF_MS, (long long)(waited / MS));
 }
 
 static void timeout(struct trial *t)
@@ -93,8 +96,8 @@ static void timeout(struct trial *t)
     int64_t before = now_ns();
     WANT_STATUS(t, cachify_acquire(t->instance, &lock, &t->lease[1]), CACHIFY_TIMEOUT);
     int64_t waited = now_ns() - before;
-    WANT(t, waited >= 30 * MS && waited < 30 * MS + AWAKE_NS, "a wait of 30 ms ended after %lld us",
-         (long long)(waited / 1000));
+    WANT(t, waited >= 30 * MS && waited < 30 * MS + awake_ns(t),
+         "a wait of 30 ms ended after %lld us", (long long)(waited / 1000));
     WANT(t, strstr(cachify_last_error(), "is already locked!") != NULL,
          "the message of a timeout is \"%s\", expected \"is already locked!\" in it",
          cachify_last_error());
@@ -206,7 +209,7 @@ static void async_release(struct trial *t)
     WANT_OK(t, cachify_release(&t->lease[0]));
     int64_t after = now_ns();
     WANT_OK(t, finish(t, &t->lease[1]));
-    WANT(t, now_ns() - after < AWAKE_NS, "an event loop had the lock %lld ms after its release",
+    WANT(t, now_ns() - after < awake_ns(t), "an event loop had the lock %lld ms after its release",
          (long long)((now_ns() - after) / MS));
     WANT(t, cachify_lease_held(&t->lease[1]), "a lease from an event loop is not held");
 }
@@ -220,7 +223,7 @@ static void async_timeout(struct trial *t)
     WANT_OK(t, cachify_acquire_start(t->instance, &lock, &t->async));
     WANT_STATUS(t, finish(t, &t->lease[1]), CACHIFY_TIMEOUT);
     int64_t waited = now_ns() - before;
-    WANT(t, waited >= 30 * MS && waited < 30 * MS + AWAKE_NS,
+    WANT(t, waited >= 30 * MS && waited < 30 * MS + awake_ns(t),
          "an acquisition of 30 ms ended after %lld us", (long long)(waited / 1000));
     WANT(t, cachify_lease_held(&t->lease[0]), "somebody's timeout has ended the holder's lease");
 }
