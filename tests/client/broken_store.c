@@ -1,7 +1,7 @@
 /* Clients of set, get and del that are wrong in one thing each. */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "broken.h"
 
@@ -36,7 +36,7 @@ static cachify_status_t set_in_two_steps(STORE_SET)
 {
     if (nx && is_there(self, caller, request))
         return CACHIFY_LOCKED;
-    sched_yield();
+    usleep(100); /* for others to come between */
     return whole.set(self, caller, request, false);
 }
 
@@ -56,7 +56,7 @@ static cachify_status_t set_by_del(STORE_SET)
 {
     if (!nx)
         whole.del(self, caller, request->key, request->key_len);
-    sched_yield();
+    usleep(100); /* for others to come between */
     return whole.set(self, caller, request, nx);
 }
 
@@ -66,7 +66,7 @@ static cachify_status_t set_by_halves(STORE_SET)
     half.value_len /= 2;
     if (!nx)
         whole.set(self, caller, &half, false);
-    sched_yield();
+    usleep(100); /* for others to come between */
     return whole.set(self, caller, request, nx);
 }
 

@@ -178,6 +178,8 @@ static void extend_and_release(struct hand *hand)
         if (hand->index == 0)
             hand->number += take(t, "lock", LONG_MS, &t->lease[0]) != CACHIFY_OK;
         meet(hand);
+        if (hand->index == i % 2) /* that either may be in the middle of it */
+            usleep(i % 128);
         if (hand->index == 0) {
             hand->number += cachify_release(&t->lease[0]) != CACHIFY_OK;
         } else {
