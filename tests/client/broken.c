@@ -6,7 +6,7 @@ const struct broken *broken_now;
 cachify_client_t whole;
 
 /* How long a check looks for what a broken client will never do. */
-#define PATIENCE_MS 400
+#define PATIENCE_MS 250
 
 #define REPLACE(client, operation)                                                                 \
     if (broken_now->instead.operation != NULL)                                                     \

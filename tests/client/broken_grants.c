@@ -1,4 +1,5 @@
 /* Clients with owner-checked operations that are wrong in one thing each. */
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -84,6 +85,12 @@ static cachify_status_t release_never_lost(RELEASE)
 {
     (void)whole.release(self, caller, grant);
     return CACHIFY_OK;
+}
+
+static cachify_status_t release_changes_errno(RELEASE)
+{
+    errno = EAGAIN;
+    return whole.release(self, caller, grant);
 }
 
 static cachify_status_t release_nothing(RELEASE)
@@ -241,6 +248,7 @@ const struct broken broken_grants[] = {
     SPOILT("release is not owner-checked after force", "release-forced",
            .release = release_unchecked),
     SPOILT("release is never LOST", "release-lost", .release = release_never_lost),
+    SPOILT("release changes errno", "errno", .release = release_changes_errno),
     SPOILT("release does nothing", "release", .release = release_nothing),
     SPOILT("extend does nothing", "extend", .extend = extend_nothing),
     SPOILT("extend succeeds in time only", "extend-late", .extend = extend_in_time_only),

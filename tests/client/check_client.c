@@ -45,8 +45,7 @@ static cachify_status_t make_memory(cachify_client_t *client)
 }
 
 static const struct cachify_subject ours[] = {
-    /* Its set without nx is a del and an acquisition; others' looks may fall between. */
-    {.name = "shm", .make = make_shm, .except = "no-gap"},
+    {.name = "shm", .make = make_shm},
     {.name = "memory", .make = make_memory},
     {.name = "example", .make = cachify_client_make},
 };

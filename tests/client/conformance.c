@@ -88,10 +88,7 @@ static void judge(struct cachify_verdict *verdict, const struct cachify_subject 
                   const struct check *check, FILE *out)
 {
     struct trial t = {.subject = subject};
-    if (subject->except != NULL && strcmp(subject->except, check->name) == 0)
-        trial_skip(&t, "it is known to fail this");
-    else
-        run(&t, check);
+    run(&t, check);
     tell(out, &t, check);
     verdict->checks += t.failed || !t.skipped;
     verdict->failures += t.failed;

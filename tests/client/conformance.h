@@ -12,7 +12,6 @@
 struct cachify_subject {
     const char *name;
     cachify_status_t (*make)(cachify_client_t *client);
-    const char *except;   /* a check that it is known to fail, and so is skipped; NULL */
     unsigned patience_ms; /* how long to look for what has to happen; 0: 20000 */
 };
 

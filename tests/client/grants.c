@@ -1,6 +1,8 @@
 /* The owner-checked operations of a client that has them, as the face calls them. */
 #include "trial.h"
 
+#include <unistd.h>
+
 /* Grants come as they are in a lease that is overwritten without a look. */
 static cachify_grant_t old_grant(void)
 {
@@ -61,7 +63,38 @@ static void busy(struct trial *t)
     WANT(t, t->caller.holder.remaining_ms > 0 && t->caller.holder.remaining_ms <= LONG_MS,
          "acquire that was LOCKED gave %lld ms to remain of %d",
          (long long)t->caller.holder.remaining_ms, LONG_MS);
+    const cachify_info_t *holder = &t->caller.holder;
+    WANT(t, holder->value_len == 4 && memcmp(holder->value, "note", 4) == 0,
+         "acquire that was LOCKED did not give the holder's note (%u bytes, expected 4)",
+         holder->value_len);
+    WANT(t, holder->pid == getpid(), "acquire that was LOCKED gave the holder's pid as %lld",
+         (long long)holder->pid);
     WANT_OK(t, release(t, &grant));
+}
+
+/* The holder has room for 64 bytes of a note. */
+static void long_note(struct trial *t)
+{
+    char note[4096];
+    cachify_grant_t grant = old_grant();
+    uint32_t most = value_most(t);
+    static const _Alignas(8) char key[8] = "lock";
+    memset(note, 'n', sizeof note);
+    cachify_request_t request = {
+        .key = key, .key_len = 4, .value = note, .value_len = most, .exp_ms = LONG_MS};
+    WANT_OK(t, t->client.acquire(t->client.self, &t->caller, &request, &grant));
+    WANT_STATUS(t, acquire(t, &t->caller, LONG_MS, &grant), CACHIFY_LOCKED);
+    WANT(t, t->caller.holder.value_len == (most < 64 ? most : 64),
+         "of a note of %u bytes the holder's value_len is %u, expected %u", most,
+         t->caller.holder.value_len, most < 64 ? most : 64);
+    cachify_info_t info;
+    WANT_OK(t, t->client.query(t->client.self, &t->caller, key, 4, &info));
+    WANT(t, info.value_len == (most < 64 ? most : 64),
+         "of a note of %u bytes query's value_len is %u, expected %u", most, info.value_len,
+         most < 64 ? most : 64);
+    WANT(t, has(t, "lock", NULL), "get does not give a lease's value");
+    want_bytes(t, "lock", 4, note, most);
+    WANT_OK(t, drop(t, "lock"));
 }
 
 static void self(struct trial *t)
@@ -115,6 +148,7 @@ static void one_store(struct trial *t)
 const struct check grant_checks[] = {
     {"grant-all", "the owner-checked operations are there, all of them", whole, OWNER_CHECKED},
     {"grant-busy", "LOCKED leaves the grant, and tells the holder", busy, OWNER_CHECKED},
+    {"grant-note", "the holder's note is cut to 64 bytes, get has all", long_note, OWNER_CHECKED},
     {"grant-self", "the holder is this thread, without expiry", self, OWNER_CHECKED},
     {"grant-once", "what was released is LOST, and harms no other", once, OWNER_CHECKED},
     {"grant-store", "leases and values are one store", one_store, OWNER_CHECKED},

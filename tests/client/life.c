@@ -193,9 +193,27 @@ static void quiet(struct trial *t)
     WANT_QUIET(t, cachify_release(&t->lease[0]), CACHIFY_OK);
 }
 
+/* What fails, too. */
+static void quiet_store(struct trial *t)
+{
+    char value[16];
+    uint32_t len = 2;
+    WANT_QUIET(t, drop(t, "a"), CACHIFY_OK);
+    WANT_QUIET(t, fetch_bytes(t, &t->caller, "a", 1, value, &len), CACHIFY_LOST);
+    WANT_QUIET(t, put(t, "a", "value", LONG_MS, true), CACHIFY_OK);
+    WANT_QUIET(t, put(t, "a", "value", LONG_MS, true), CACHIFY_LOCKED);
+    WANT_QUIET(t, put(t, "a", "value", LONG_MS, false), CACHIFY_OK);
+    len = 2;
+    WANT_QUIET(t, fetch_bytes(t, &t->caller, "a", 1, value, &len), CACHIFY_INVALID);
+    len = sizeof value;
+    WANT_QUIET(t, fetch_bytes(t, &t->caller, "a", 1, value, &len), CACHIFY_OK);
+    WANT_QUIET(t, drop(t, "a"), CACHIFY_OK);
+}
+
 const struct check life_checks[] = {
     {"life", "enter and leave once a thread, destroy once at the end", life, BARE},
     {"fork", "a child has none of the leases, and can use the instance", forked, FACE},
+    {"errno-store", "set, get and del leave it as it was", quiet_store, OPERATIONS},
     {"errno", "is as it was before the call", quiet, FACE},
     {0},
 };

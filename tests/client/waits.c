@@ -63,6 +63,17 @@ static cachify_status_t by_key(struct trial *t)
     return cachify_release_key(t->instance, "lock");
 }
 
+static cachify_status_t by_shortening(struct trial *t)
+{
+    return cachify_extend(&t->lease[0], BRIEF_MS);
+}
+
+static void woken_by_shortening(struct trial *t)
+{
+    WANT_OK(t, take(t, "lock", LONG_MS, &t->lease[0]));
+    want_woken(t, by_shortening);
+}
+
 static void woken_by_release(struct trial *t)
 {
     WANT_OK(t, take(t, "lock", LONG_MS, &t->lease[0]));
@@ -151,6 +162,7 @@ const struct check wake_checks[] = {
     {"wake-release", "who waits is woken by the release", woken_by_release, WAKING},
     {"wake-forced", "who waits is woken by release by key", woken_by_key, WAKING},
     {"wake-expiry", "who waits is awake at the expiry", until_expiry, WAKING},
+    {"wake-shorter", "who waits hears of an expiry that is sooner", woken_by_shortening, WAKING},
     {"wake-turns", "threads that wait for the lock wake each other", exclusion, WAKING},
     {0},
 };

@@ -3,6 +3,7 @@
  *
  * As a module: cc -shared -fPIC client_table.c -o table.so, then `make check-client
  * CLIENT=./table.so`. */
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,9 @@ static struct item **find(struct table *t, const char *key, uint32_t key_len)
 
 static struct item *make_item(const cachify_request_t *request)
 {
+    int saved = errno; /* which no client may change */
     struct item *item = malloc(sizeof *item + request->key_len + request->value_len);
+    errno = saved;
     if (item == NULL)
         return NULL;
     item->over_ms = CACHIFY_NEVER;
