@@ -24,6 +24,7 @@ cmd     pkg-config  pkg-config
 pc      liburcu-bp  liburcu-dev
 pc      check       check
 pc      libuv       libuv1-dev
+cmd     python3     python3
 header  xxhash.h    libxxhash-dev
 '
 ci_needs='
