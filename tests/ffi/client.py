@@ -9,6 +9,7 @@ A name is the whole key: the instance's prefix is "".  Values are pickled.  What
 gave as a lock's note is not: it comes back as bytes; an empty note as True, for is_locked asks
 for the truth of it.  A value ends with the process that set it (cachify.h).
 """
+import asyncio
 import math
 import pickle
 
@@ -65,3 +66,23 @@ class AsyncClient:
 
     async def delete(self, name):
         self.sync.delete(name)
+
+
+async def acquire(instance, key, **lock):
+    """cachify_acquire in an event loop: a lease, when the lock is had; no polling, no thread."""
+    loop = asyncio.get_running_loop()
+    pending = instance.acquire_start(key, **lock)
+    try:
+        while True:
+            readable = loop.create_future()
+            loop.add_reader(pending.fd, lambda: readable.done() or readable.set_result(None))
+            try:
+                await readable
+            finally:
+                loop.remove_reader(pending.fd)  # before the library closes it
+            lease = pending.finish()
+            if lease is not None:
+                return lease
+    finally:
+        if pending.handle is not None:
+            pending.cancel()
