@@ -284,14 +284,23 @@ class Pending:
 
 
 class Instance:
+    opened = set()  # each takes one of the segment's 64 process entries
+
     def __init__(self, **config):
         handle = c_void_p()
         check(lib.cachify_open(byref(made(cachify_config_t, **config)), byref(handle)))
         self.handle = handle
+        Instance.opened.add(self)
 
     def close(self):
         handle, self.handle = self.handle, None
+        Instance.opened.discard(self)
         check(lib.cachify_close(handle))
+
+    @staticmethod
+    def close_all():
+        while Instance.opened:
+            next(iter(Instance.opened)).close()
 
     def acquire(self, key, **lock):
         lease = Lease()

@@ -33,8 +33,7 @@ class Case(unittest.TestCase):
     def end(cls):
         for agent in Case._agents:
             agent.close()
-        cls.instance.close()
-        cls.store.close()
+        cachify.Instance.close_all()
         os.unlink(PATH)
 
     def setUp(self):
@@ -48,5 +47,6 @@ class Case(unittest.TestCase):
         while len(Case._agents) < count:
             Case._agents.append(Agent(SEGMENT))
         for agent in Case._agents[:count]:
-            agent.ask('face.init_cachify(); c = cachify.Instance(name=segment)')
+            agent.ask('cachify.Instance.close_all(); face.init_cachify();'
+                      'c = cachify.Instance(name=segment)')
         return Case._agents[:count]

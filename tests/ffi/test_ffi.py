@@ -3,9 +3,12 @@ import sys
 import unittest
 
 from support import Case
+import test_binding
+import test_reference
+import test_store
 import test_template
 
-MODULES = (test_template,)
+MODULES = (test_binding, test_reference, test_store, test_template)
 
 
 def main(names):
