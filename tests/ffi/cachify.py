@@ -236,6 +236,9 @@ class Lease:
     def __init__(self):
         self.c = made(cachify_lease_t)
 
+    def __del__(self):
+        lib.cachify_release(byref(self.c))  # of an empty one, or a forked child's: nothing
+
     def release(self):
         return ask(lib.cachify_release(byref(self.c)), Status.LOST)
 
