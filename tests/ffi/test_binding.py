@@ -139,12 +139,14 @@ except cachify.CachifyError as raised: answer = raised.status.name""")
     def test_lease(self):
         """cachify.h: "From now on for exp_ms [...], token unchanged"; "who had it"."""
         other, = self.agents(1)
-        other.ask(f'lease = c.acquire({self.key!r}); answer = lease.token')
+        previous = other.ask(f'lease = c.acquire({self.key!r}); answer = lease.token')
         other.kill()
         lease = self.instance.acquire(self.key, exp_ms=1000)
         token = lease.token
-        self.assertEqual((lease.origin.how, lease.origin.previous_pid),
-                         (cachify.How.OWNER_DIED, other.pid))
+        origin = lease.origin
+        self.assertEqual((origin.how, origin.previous_pid, origin.previous_token),
+                         (cachify.How.OWNER_DIED, other.pid, previous))
+        self.assertGreater(token, previous)
         self.assertEqual(lease.extend(90000), Status.OK)
         self.assertTrue(80000 < lease.remaining_ms <= 90000)
         self.assertEqual(lease.extend(cachify.NEVER), Status.OK)
