@@ -66,7 +66,7 @@ typedef enum cachify_status {
 /* The longest expiry or timeout that is not CACHIFY_NEVER: a hundred years. */
 #define CACHIFY_MAX_MS INT64_C(3155760000000)
 
-typedef struct cachify cachify_t;               /* an instance */
+typedef struct cachify_instance cachify_t;      /* an instance */
 typedef struct cachify_async cachify_async_t;   /* an acquisition that is pending */
 typedef struct cachify_client cachify_client_t; /* <cachify/client.h> */
 

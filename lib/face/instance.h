@@ -16,7 +16,7 @@
 
 enum cf_instance_state { CF_INSTANCE_OPEN = 0x0ca0f1e1, CF_INSTANCE_CLOSED = 0x0c105ed0 };
 
-struct cachify {
+struct cachify_instance {
     _Atomic uint32_t state; /* cf_instance_state; anything else was never an instance */
     uint32_t key_max;
     _Atomic uint64_t opened; /* differs each time this memory is opened; 0 once destroyed */
@@ -30,7 +30,7 @@ struct cachify {
     uint64_t process; /* serial of the process whose pins are counted here */
     int64_t pins;     /* of threads that have ended, and of bindings being made */
     struct cf_binding *bindings;
-    struct cachify *next; /* closing, or closed and waiting for reuse */
+    struct cachify_instance *next; /* closing, or closed and waiting for reuse */
 };
 
 /* Pin the instance (NULL: the global one) for a call of this thread.
