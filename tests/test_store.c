@@ -231,6 +231,22 @@ START_TEST(a_value_max_beyond_the_limit_is_refused)
 }
 END_TEST
 
+START_TEST(the_limits_are_told)
+{
+    cachify_config_t config = here.config;
+    uint32_t key_max = 0, value_max = 0;
+    config.prefix = "seven--";
+    config.key_max = 100;
+    config.value_max = 200;
+    reopen_here(config);
+    assert_ok(cachify_limits(here.cachify, &key_max, &value_max));
+    ck_assert_uint_eq(key_max, 93);
+    ck_assert_uint_eq(value_max, 200);
+    assert_ok(cachify_limits(here.cachify, NULL, NULL));
+    assert_status(cachify_limits(NULL, &key_max, NULL), CACHIFY_NOT_INITIALIZED);
+}
+END_TEST
+
 /* "One that exists stays as it is." */
 START_TEST(a_segment_that_exists_keeps_its_value_max)
 {
@@ -364,6 +380,7 @@ int main(void)
     t = group(s, "values", setup_here, teardown_here);
     tcase_add_test(t, values_may_be_as_long_as_the_segment_was_made_for);
     tcase_add_test(t, a_value_max_beyond_the_limit_is_refused);
+    tcase_add_test(t, the_limits_are_told);
     tcase_add_test(t, a_segment_that_exists_keeps_its_value_max);
     tcase_add_test(t, a_value_is_overwritten_in_one_step_and_read_whole);
     t = group(s, "foreign callers", NULL, NULL);

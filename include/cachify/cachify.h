@@ -244,7 +244,7 @@ CACHIFY_API cachify_status_t cachify_release(cachify_lease_t *lease);
 CACHIFY_API cachify_status_t cachify_extend(cachify_lease_t *lease, int64_t exp_ms);
 
 /* Ask the lease.  These cannot fail.  held: still mine at this moment (false in a forked
- * child); token: 0 if empty; remaining_ms: 0 if over, lost or empty, CACHIFY_NEVER;
+ * child); token: 0 if empty, or of a client without tokens; remaining_ms: 0 if over, lost or empty, CACHIFY_NEVER;
  * origin: how it was got (fills *origin if not NULL; FRESH if empty). */
 CACHIFY_API bool cachify_lease_held(const cachify_lease_t *lease);
 CACHIFY_API uint64_t cachify_lease_token(const cachify_lease_t *lease);
@@ -264,15 +264,20 @@ CACHIFY_API cachify_status_t cachify_query(cachify_t *instance, const char *key,
 /* The store behind the locks, for whoever wants set-if-not-exists itself.  set: the lock's value
  * under its key, for its expiry; wait is not looked at.  nx: OK for exactly one of any number of
  * callers at once if there is none, else LOCKED.  Without nx it overwrites, and so ends another's
- * lease.  What is set is held as a lease is, without the proof: it ends by expiry, with this
- * process (shared memory), or by cachify_release_key, which is the store's delete.  A value is
- * whatever the lock's holder gave.
+ * lease.  What is set is held as a lease is, without the proof: it ends by expiry, by
+ * cachify_release_key, which is the store's delete, or (shared memory) with the instance that set
+ * it: when that is closed and its last lease gone, and so with its process.  A value is whatever
+ * the lock's holder gave.
  * get: *len is room on entry, the value's length on return; LOST if nobody holds the lock; INVALID
  * if the value is longer (it has at most 4096 bytes).  Else as cachify_acquire and cachify_query; INVALID also for a client
  * that has not the operation. */
 CACHIFY_API cachify_status_t cachify_set(cachify_t *instance, const cachify_lock_t *lock, bool nx);
 CACHIFY_API cachify_status_t cachify_get(cachify_t *instance, const char *key, void *value,
                                          uint32_t *len);
+
+/* How long a key (without the prefix) and a value may be, in bytes; either may be NULL. */
+CACHIFY_API cachify_status_t cachify_limits(cachify_t *instance, uint32_t *key_max,
+                                            uint32_t *value_max);
 
 /* Call fn for everybody who waits for the key, in order of arrival, until it returns other
  * than 0.  What it is given is valid until it returns; it must not call the library.  OK, also

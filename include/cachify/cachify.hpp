@@ -163,7 +163,7 @@ class lease
     /* Whether there is one: acquired, and not released since.  It may have ended meanwhile. */
     explicit operator bool() const noexcept
     {
-        return token() != 0;
+        return lease_ != nullptr;
     }
 
     /* Whether the lock is still mine at this moment; false if empty, and in a forked child. */
@@ -172,7 +172,7 @@ class lease
         return lease_ != nullptr && cachify_lease_held(lease_.get());
     }
 
-    /* 0 if empty. */
+    /* 0 if empty, or of a client that has no tokens. */
     std::uint64_t token() const noexcept
     {
         return lease_ != nullptr ? cachify_lease_token(lease_.get()) : 0;
@@ -215,6 +215,9 @@ class lease
         if (!*this)
             return false;
         const cachify_status_t status = cachify_release(lease_.get());
+        if (status == CACHIFY_NO_MEMORY)
+            throw error(status);
+        lease_.reset();
         if (status != CACHIFY_LOST)
             detail::check(status);
         return status == CACHIFY_OK;
@@ -340,6 +343,8 @@ class lock
         const cachify_status_t status = cachify_acquire(where, &what, got.lease_.get());
         if (must || (status != CACHIFY_LOCKED && status != CACHIFY_TIMEOUT))
             detail::check(status);
+        if (status != CACHIFY_OK)
+            got.lease_.reset();
         return got;
     }
 

@@ -2,16 +2,21 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "ground/thread.h"
 
 #define KEY_SHOWN 256u
 
-/* The facts of a busy lock, and the text once it is made. */
-static _Thread_local struct {
-    cachify_status_t status;
+/* The facts of a busy lock, and the text once it is made.  On the heap: what a library has of
+ * static thread-local memory keeps others from being loaded. */
+struct details {
     bool pending; /* text is to be made of the facts */
+    cachify_status_t status;
     uint32_t key_len;
     int64_t waited_ms;
     int64_t pid;
@@ -25,7 +30,35 @@ static _Thread_local struct {
     char value[64];
     char key[KEY_SHOWN];
     char text[1024];
-} last;
+};
+
+static _Thread_local struct {
+    cachify_status_t status;
+    struct details *details; /* NULL: there is no memory for them, or was no failure */
+} last CF_FAST_TLS;
+
+static pthread_key_t at_exit;
+
+static void thread_ends(void *details)
+{
+    free(details);
+    last.details = NULL;
+}
+
+__attribute__((constructor)) static void prepare(void)
+{
+    pthread_key_create(&at_exit, thread_ends);
+}
+
+/* This thread's; NULL without memory. */
+static struct details *details(void)
+{
+    if (last.details == NULL) {
+        last.details = calloc(1, sizeof *last.details);
+        pthread_setspecific(at_exit, last.details);
+    }
+    return last.details;
+}
 
 static const char *const texts[] = {
     [CACHIFY_OK] = "success",
@@ -56,12 +89,15 @@ const char *cachify_strerror(cachify_status_t status)
 cachify_status_t cachify_report(cachify_status_t status, const char *format, ...)
 {
     int saved = errno;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(last.text, sizeof last.text, format, args);
-    va_end(args);
+    struct details *d = details();
     last.status = status;
-    last.pending = false;
+    if (d != NULL) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(d->text, sizeof d->text, format, args);
+        va_end(args);
+        d->pending = false;
+    }
     errno = saved;
     return status;
 }
@@ -74,21 +110,25 @@ cachify_status_t cf_last_failure(void)
 cachify_status_t cf_report_busy(cachify_status_t status, const char *key, uint32_t key_len,
                                 int64_t waited_ms, const cachify_info_t *holder)
 {
+    struct details *d = details();
     last.status = status;
-    last.pending = true;
-    last.key_len = key_len;
-    last.waited_ms = waited_ms;
-    last.pid = holder->pid;
-    last.held_ms = holder->held_ms;
-    last.remaining_ms = holder->remaining_ms;
-    last.token = holder->token;
-    last.value_len =
-        holder->value_len < sizeof last.value ? holder->value_len : (uint32_t)sizeof last.value;
-    last.waiters = holder->waiters;
-    last.state = holder->state;
-    memcpy(last.command, holder->command, sizeof last.command - 1);
-    memcpy(last.value, holder->value, last.value_len);
-    memcpy(last.key, key, key_len < KEY_SHOWN ? key_len : KEY_SHOWN);
+    if (d == NULL)
+        return status;
+    d->pending = true;
+    d->status = status;
+    d->key_len = key_len;
+    d->waited_ms = waited_ms;
+    d->pid = holder->pid;
+    d->held_ms = holder->held_ms;
+    d->remaining_ms = holder->remaining_ms;
+    d->token = holder->token;
+    d->value_len =
+        holder->value_len < sizeof d->value ? holder->value_len : (uint32_t)sizeof d->value;
+    d->waiters = holder->waiters;
+    d->state = holder->state;
+    memcpy(d->command, holder->command, sizeof d->command - 1);
+    memcpy(d->value, holder->value, d->value_len);
+    memcpy(d->key, key, key_len < KEY_SHOWN ? key_len : KEY_SHOWN);
     return status;
 }
 
@@ -108,59 +148,62 @@ static size_t put_escaped(char *to, size_t room, const char *bytes, uint32_t len
 }
 
 /* ", note \"...\"", or nothing. */
-static void put_note(char *to, size_t room)
+static void put_note(const struct details *d, char *to, size_t room)
 {
     to[0] = '\0';
-    if (last.value_len == 0)
+    if (d->value_len == 0)
         return;
     size_t used = (size_t)snprintf(to, room, ", note \"");
-    used += put_escaped(to + used, room - used - 2, last.value, last.value_len);
+    used += put_escaped(to + used, room - used - 2, d->value, d->value_len);
     snprintf(to + used, room - used, "\"");
 }
 
 /* Who has it, since when, until when. */
-static void put_holder(char *to, size_t room)
+static void put_holder(const struct details *d, char *to, size_t room)
 {
     char note[160], left[64] = "without expiry", token[40] = "";
-    if (last.state == CACHIFY_STATE_KEPT) {
+    if (d->state == CACHIFY_STATE_KEPT) {
         snprintf(to, room, "It is kept for process %" PRId64 " (%s), which has waited longest",
-                 last.pid, last.command);
+                 d->pid, d->command);
         return;
     }
-    put_note(note, sizeof note);
-    if (last.pid == 0) {
+    put_note(d, note, sizeof note);
+    if (d->pid == 0) {
         snprintf(to, room, "Who holds it did not say%s", note);
         return;
     }
-    if (last.remaining_ms != CACHIFY_NEVER)
-        snprintf(left, sizeof left, "for another %" PRId64 " ms", last.remaining_ms);
-    if (last.token != 0)
-        snprintf(token, sizeof token, ", token %" PRIu64, last.token);
-    snprintf(to, room, "Held by process %" PRId64 " (%s) since %" PRId64 " ms, %s%s%s", last.pid,
-             last.command, last.held_ms, left, token, note);
+    if (d->remaining_ms != CACHIFY_NEVER)
+        snprintf(left, sizeof left, "for another %" PRId64 " ms", d->remaining_ms);
+    if (d->token != 0)
+        snprintf(token, sizeof token, ", token %" PRIu64, d->token);
+    snprintf(to, room, "Held by process %" PRId64 " (%s) since %" PRId64 " ms, %s%s%s", d->pid,
+             d->command, d->held_ms, left, token, note);
 }
 
-static void make_text(void)
+static void make_text(struct details *d)
 {
     char key[KEY_SHOWN * 4 / 2 + 8], holder[320], others[48] = "", waited[64] = "";
-    put_escaped(key, sizeof key, last.key, last.key_len < KEY_SHOWN ? last.key_len : KEY_SHOWN);
-    put_holder(holder, sizeof holder);
-    if (last.waiters > 0)
-        snprintf(others, sizeof others, "; %" PRIu32 " waiting", last.waiters);
-    if (last.status == CACHIFY_TIMEOUT)
-        snprintf(waited, sizeof waited, " Waited %" PRId64 " ms.", last.waited_ms);
-    if (last.status == CACHIFY_DEADLOCK)
+    put_escaped(key, sizeof key, d->key, d->key_len < KEY_SHOWN ? d->key_len : KEY_SHOWN);
+    put_holder(d, holder, sizeof holder);
+    if (d->waiters > 0)
+        snprintf(others, sizeof others, "; %" PRIu32 " waiting", d->waiters);
+    if (d->status == CACHIFY_TIMEOUT)
+        snprintf(waited, sizeof waited, " Waited %" PRId64 " ms.", d->waited_ms);
+    if (d->status == CACHIFY_DEADLOCK)
         snprintf(waited, sizeof waited, " This thread holds it itself, and would wait for ever.");
-    snprintf(last.text, sizeof last.text, "%s%s is already locked! %s%s.%s", key,
-             last.key_len > KEY_SHOWN ? "..." : "", holder, others, waited);
-    last.pending = false;
+    snprintf(d->text, sizeof d->text, "%s%s is already locked! %s%s.%s", key,
+             d->key_len > KEY_SHOWN ? "..." : "", holder, others, waited);
+    d->pending = false;
 }
 
 const char *cachify_last_error(void)
 {
     int saved = errno;
-    if (last.pending)
-        make_text();
+    struct details *d = last.details;
+    if (d == NULL)
+        return last.status == CACHIFY_OK ? "" : "no memory is left to say what went wrong";
+    if (d->pending)
+        make_text(d);
     errno = saved;
-    return last.text;
+    return d->text;
 }

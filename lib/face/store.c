@@ -32,6 +32,21 @@ cachify_status_t cachify_set(cachify_t *handle, const cachify_lock_t *lock, bool
     return status;
 }
 
+cachify_status_t cachify_limits(cachify_t *handle, uint32_t *key_max, uint32_t *value_max)
+{
+    struct cf_binding *b;
+    cachify_status_t status = cf_instance_enter(handle, &b);
+    if (status != CACHIFY_OK)
+        return status;
+    const cachify_t *instance = b->instance;
+    if (key_max != NULL)
+        *key_max = instance->key_max - instance->prefix_len;
+    if (value_max != NULL)
+        *value_max = instance->client.value_max;
+    cf_instance_leave(b, instance);
+    return CACHIFY_OK;
+}
+
 struct value {
     void *bytes;
     uint32_t *len;

@@ -8,7 +8,7 @@
 #include "ground/os.h"
 #include "ground/report.h"
 
-_Thread_local struct cf_thread cf_thread __attribute__((tls_model("initial-exec")));
+_Thread_local struct cf_thread cf_thread CF_FAST_TLS;
 
 static pthread_key_t at_exit;
 static _Atomic uint32_t serials;

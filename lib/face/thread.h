@@ -7,6 +7,7 @@
 #include "face/key.h"
 #include "ground/atomics.h"
 #include "ground/fork.h"
+#include "ground/thread.h"
 
 /* Threads and instances have lists of what binds them, both guarded by the process lock.
  * Only the thread itself writes pins and caller. */
@@ -28,7 +29,7 @@ struct cf_thread {
     struct cf_binding *bindings;
 };
 
-extern _Thread_local struct cf_thread cf_thread __attribute__((tls_model("initial-exec")));
+extern _Thread_local struct cf_thread cf_thread CF_FAST_TLS;
 
 /* This thread's binding to the instance if it has used it before; else NULL. */
 static inline struct cf_binding *cf_binding_of(const cachify_t *instance)

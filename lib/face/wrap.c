@@ -8,6 +8,7 @@
 #include "face/options.h"
 #include "face/template.h"
 #include "ground/report.h"
+#include "ground/thread.h"
 
 #define MOST_PARAMETERS 64u
 
@@ -226,7 +227,7 @@ struct running {
 static _Thread_local struct {
     struct running *first;
     uint64_t last_number;
-} calls __attribute__((tls_model("initial-exec")));
+} calls CF_FAST_TLS;
 
 static cachify_status_t begin(const cachify_wrapped_t *w, const struct cf_text *key,
                               struct running **running)

@@ -2,6 +2,8 @@
 import asyncio
 import ctypes
 import os
+import subprocess
+import sys
 import threading
 import time
 from ctypes import byref, c_bool
@@ -19,6 +21,19 @@ class Binding(Case):
             call(*given, **more)
         self.assertEqual(failed.exception.status, status)
         return failed.exception.details
+
+    # ---- Loading ----
+
+    def test_loads_late(self):
+        """Whatever other libraries have taken of the room for static thread-local variables."""
+        if cachify.lib._name is None:
+            self.skipTest('no path')
+        done = subprocess.run(
+            [sys.executable, '-c', 'import ctypes, sys; ctypes.CDLL(sys.argv[1])',
+             os.path.abspath(cachify.lib._name)],
+            env={**os.environ, 'GLIBC_TUNABLES': 'glibc.rtld.optional_static_tls=128'},
+            timeout=20, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
 
     # ---- Structs and numbers ----
 
