@@ -84,6 +84,20 @@ else
     echo 'libuv.c: skipped: libuv is missing (Debian: libuv1-dev)'
 fi
 
+# REFERENCE.md names the tests that prove it as `file: word`.
+reference_is_true() {
+    grep -o '[a-z_/]*\.\(c\|py\|sh\): [A-Za-z_0-9]*' "$here/tests/REFERENCE.md" >"$work/named"
+    result=0
+    while IFS=': ' read -r file word; do
+        grep -qw -- "$word" "$here/tests/$file" || {
+            echo "tests/$file has no $word"
+            result=1
+        }
+    done <"$work/named"
+    [ -s "$work/named" ] && return $result
+}
+check 'REFERENCE.md: the tests that it names are there' reference_is_true
+
 for header in "$here"/include/cachify/*.h; do
     name=${header##*/}
     echo "#include <cachify/$name>" >"$work/alone.c"
