@@ -1,11 +1,11 @@
 /* Instances beside each other: lock-reference, "Instance-based usage".  test_instance.c has the
  * life of one; test_copies.c two copies of the library. */
-#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent.h"
+#include "waiting.h"
 
 static cachify_lease_t lease, second;
 
@@ -350,43 +350,6 @@ START_TEST(a_process_may_use_many_segments)
 }
 END_TEST
 
-/* A thread that waits in an instance, without end. */
-struct waiter {
-    cachify_t *instance;
-    pthread_t thread;
-    cachify_lease_t lease;
-    cachify_status_t status;
-    _Atomic bool back;
-};
-
-static void *wait_in(void *given)
-{
-    struct waiter *w = given;
-    const cachify_lock_t lock = {.key = "job", .wait = true};
-    w->status = cachify_acquire(w->instance, &lock, &w->lease);
-    atomic_store(&w->back, true);
-    return NULL;
-}
-
-/* Returns when it is in line; watched: an instance that can tell. */
-static void start_waiting(struct waiter *w, cachify_t *instance, cachify_t *watched)
-{
-    cachify_info_t info = {0};
-    *w = (struct waiter){.instance = instance};
-    ck_assert_int_eq(pthread_create(&w->thread, NULL, wait_in, w), 0);
-    EVENTUALLY(cachify_query(watched, "job", &info) == CACHIFY_OK && info.waiters == 1, LONG_MS);
-}
-
-/* The poll interval is 5 s: who is back in half of that was woken. */
-static void expect_woken(struct waiter *w)
-{
-    EVENTUALLY(atomic_load(&w->back), 2500);
-    ck_assert_int_eq(pthread_join(w->thread, NULL), 0);
-    ck_assert_int_eq(w->status, CACHIFY_OK);
-    ck_assert(cachify_lease_held(&w->lease));
-    assert_ok(cachify_release(&w->lease));
-}
-
 START_TEST(a_release_wakes_in_its_own_segment_only)
 {
     char path[PATH_ROOM];
@@ -394,11 +357,12 @@ START_TEST(a_release_wakes_in_its_own_segment_only)
     cachify_t *elsewhere = open_elsewhere(path);
     assert_ok(take("job", 60000, &lease));
     assert_ok(take_in(elsewhere, "job", &second));
-    start_waiting(&waiter, here.cachify, here.cachify);
+    start_waiting(&waiter, cachify_acquire, here.cachify);
     assert_ok(cachify_release(&second));
-    STAYS(!atomic_load(&waiter.back) && query("job").waiters == 1, 50);
+    STAYS(!is_back(&waiter) && query("job").waiters == 1, 50);
     assert_ok(cachify_release(&lease));
-    expect_woken(&waiter);
+    assert_woken(&waiter);
+    assert_ok(cachify_release(&waiter.lease));
     assert_ok(cachify_close(elsewhere));
 }
 END_TEST
@@ -410,12 +374,13 @@ START_TEST(who_waits_in_an_instance_that_is_closed_goes_on_waiting)
     struct waiter waiter;
     cachify_t *brief = open_with("", 60000);
     assert_ok(take("job", 60000, &lease));
-    start_waiting(&waiter, brief, here.cachify);
+    start_waiting(&waiter, cachify_acquire, brief);
     assert_ok(cachify_close(brief));
     assert_status(take_in(brief, "other", &second), CACHIFY_INVALID);
-    STAYS(!atomic_load(&waiter.back) && query("job").waiters == 1, 50);
+    STAYS(!is_back(&waiter) && query("job").waiters == 1, 50);
     assert_ok(cachify_release(&lease));
-    expect_woken(&waiter);
+    assert_woken(&waiter);
+    assert_ok(cachify_release(&waiter.lease));
     ck_assert_uint_eq(census(here.m).entries, 1); /* and with that the rest of it went */
 }
 END_TEST
@@ -427,15 +392,16 @@ START_TEST(who_waits_in_the_global_one_when_it_is_replaced_goes_on_in_the_old)
     cachify_config_t config = here.config;
     assert_ok(cachify_init(&config));
     assert_ok(take("job", 60000, &lease));
-    start_waiting(&waiter, NULL, here.cachify);
+    start_waiting(&waiter, cachify_acquire, NULL);
     new_path(path);
     config.path = path;
     assert_ok(cachify_init(&config));
     assert_ok(take_in(NULL, "job", &second)); /* another segment's */
     assert_ok(cachify_release(&second));
-    STAYS(!atomic_load(&waiter.back), 20);
+    STAYS(!is_back(&waiter), 20);
     assert_ok(cachify_release(&lease));
-    expect_woken(&waiter);
+    assert_woken(&waiter);
+    assert_ok(cachify_release(&waiter.lease));
     ck_assert(!is_locked("job"));
 }
 END_TEST
