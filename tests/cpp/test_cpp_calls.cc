@@ -170,6 +170,27 @@ TEST(an_empty_instance_is_INVALID_and_not_the_global_one)
     CHECK_THROWS(w.job.acquire(w.here), CACHIFY_INVALID, "empty");
 }
 
+TEST(an_instance_is_closed_at_its_end_by_close_and_where_another_is_moved_onto_it)
+{
+    world w;
+    bool locked;
+    cachify_t *first, *second, *third; /* closed handles are INVALID, not a crash */
+    {
+        cachify::instance brief(w.config);
+        first = brief.get();
+        brief = cachify::instance(w.config);
+        second = brief.get();
+        cachify::instance last(w.config);
+        third = last.get();
+        CHECK_EQUAL(cachify_is_locked(first, "job", &locked), CACHIFY_INVALID);
+        CHECK_EQUAL(cachify_is_locked(second, "job", &locked), CACHIFY_OK);
+        brief.close();
+        CHECK_EQUAL(cachify_is_locked(second, "job", &locked), CACHIFY_INVALID);
+        CHECK_EQUAL(cachify_is_locked(third, "job", &locked), CACHIFY_OK);
+    }
+    CHECK_EQUAL(cachify_is_locked(third, "job", &locked), CACHIFY_INVALID);
+}
+
 TEST(leases_outlive_their_instance)
 {
     world w;
