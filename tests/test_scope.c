@@ -165,26 +165,15 @@ static int return_from_scoped(void)
     return is_locked("job") ? 1 : 2;
 }
 
-static int return_from_two(void)
-{
-    CACHIFY_WITH(held, here.cachify, JOB, NULL)
-    CACHIFY_WITH(too, here.cachify, OTHER, NULL)
-    return is_locked("job") && is_locked("other") ? 1 : 2;
-    return 3;
-}
-
 START_TEST(return_gives_back_after_the_value_was_computed)
 {
     ck_assert_int_eq(return_from_with(), 1);
     ck_assert(!is_locked("job"));
     ck_assert_int_eq(return_from_scoped(), 1);
     ck_assert(!is_locked("job"));
-    ck_assert_int_eq(return_from_two(), 1);
-    ck_assert(!is_locked("job") && !is_locked("other"));
     assert_ok(take("job", 60000, &lease));
     ck_assert_int_eq(return_from_with(), 3);
     ck_assert_int_eq(return_from_scoped(), 3);
-    ck_assert_int_eq(return_from_two(), 3);
     ck_assert(cachify_lease_held(&lease));
 }
 END_TEST
