@@ -2,11 +2,13 @@
  * own: the shared library opened by dlopen, a copy of its file likewise, and, as a third, the one
  * that this suite is linked with.  They share a segment, and nothing else. */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <urcu/urcu-bp.h>
 
 #include "agent.h"
 #include "waiting.h"
@@ -400,6 +402,32 @@ START_TEST(what_was_closed_by_dlclose_does_not_hurt_and_may_be_opened_again)
 }
 END_TEST
 
+/* ---- Others that use liburcu ---- */
+
+/* As its manual wants of programs that fork. */
+static int64_t fork_with_handlers_of_ones_own(unsigned i, void *context)
+{
+    (void)i, (void)context;
+    pthread_atfork(urcu_bp_before_fork, urcu_bp_after_fork_parent, urcu_bp_after_fork_child);
+    pid_t child = fork();
+    if (child == 0) {
+        cachify_t *mine;
+        if (cachify_open(&here.config, &mine) == CACHIFY_OK && cachify_close(mine) == CACHIFY_OK)
+            end_child();
+        abort();
+    }
+    int status = -1;
+    return waitpid(child, &status, 0) == child ? status : -1;
+}
+
+START_TEST(a_program_may_have_its_own_fork_handlers_of_liburcu)
+{
+    int64_t result;
+    processes_together(1, fork_with_handlers_of_ones_own, NULL, &result);
+    ck_assert_int_eq(result, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("copies");
@@ -418,5 +446,8 @@ int main(void)
     tcase_set_timeout(t, 30);
     tcase_add_loop_test(t, closing_one_leaves_the_other_and_closing_both_leaves_nothing, 0, 2);
     tcase_add_test(t, what_was_closed_by_dlclose_does_not_hurt_and_may_be_opened_again);
+    t = group(s, "liburcu's other users", setup_here, teardown_here);
+    tcase_set_timeout(t, 30);
+    tcase_add_test(t, a_program_may_have_its_own_fork_handlers_of_liburcu);
     return run_suite(s);
 }

@@ -46,7 +46,8 @@ typedef enum cachify_status {
     CACHIFY_TIMEOUT = 2,         /* somebody still held it at the end of timeout_ms */
     CACHIFY_LOST = 3,            /* the lease had ended and another has the lock, or had it */
     CACHIFY_DEADLOCK = 4,        /* this thread would wait for ever for a lease that it took
-                                    itself, and that no other thread has extended since */
+                                    itself through this instance, and that no other thread has
+                                    extended since */
     CACHIFY_NOT_INITIALIZED = 5, /* no cachify_init before a call on the global instance */
     CACHIFY_INVALID = 6,         /* an argument is not what it has to be */
     CACHIFY_KEY_TOO_LONG = 7,

@@ -1,6 +1,7 @@
 #include "ground/fork.h"
 
 #include <linux/membarrier.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,16 +30,39 @@ void cf_fence_heavy(void)
     atomic_thread_fence(memory_order_seq_cst);
 }
 
+static bool all_signals_blocked(void)
+{
+    sigset_t now, all;
+    pthread_sigmask(SIG_BLOCK, NULL, &now);
+    sigfillset(&all);
+    sigdelset(&all, SIGKILL);
+    sigdelset(&all, SIGSTOP);
+    for (int number = 1; number <= SIGRTMAX; number++)
+        if (sigismember(&all, number) == 1 && sigismember(&now, number) != 1)
+            return false;
+    return true;
+}
+
+/* liburcu is one for all of a process: another copy of this library (a plugin's, say), or the
+ * program itself, may have locked it up for this fork already, and a second time waits for ever.
+ * It does not tell, but it has then blocked all signals.  Who forks with all signals blocked of
+ * his own accord goes without; that is for the worse only if another thread is opening or closing
+ * an instance at that moment, and the child opens or closes one. */
+static bool urcu_locked; /* by us; guarded by the process lock */
+
 static void before_fork(void)
 {
     cf_process_lock();
     cf_wiped->forking = true;
-    urcu_bp_before_fork();
+    urcu_locked = !all_signals_blocked();
+    if (urcu_locked)
+        urcu_bp_before_fork();
 }
 
 static void after_fork_parent(void)
 {
-    urcu_bp_after_fork_parent();
+    if (urcu_locked)
+        urcu_bp_after_fork_parent();
     cf_wiped->forking = false;
     cf_process_unlock();
 }
@@ -47,7 +71,8 @@ static void after_fork_parent(void)
  * and did not, as qemu-user 7.2 does. */
 static void after_fork_child(void)
 {
-    urcu_bp_after_fork_child();
+    if (urcu_locked)
+        urcu_bp_after_fork_child();
     if (cf_wiped->forking) {
         cf_wiped->forking = false;
         cf_store_release(&cf_wiped->serial, 0);
