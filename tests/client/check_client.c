@@ -83,6 +83,26 @@ static void cannot(const char *what, const char *why)
     add((struct cachify_verdict){.checks = 1, .failures = 1});
 }
 
+static int tell_sum(void)
+{
+    if (sum.skipped > 0)
+        printf("%u skipped\n", sum.skipped);
+    printf("%u%%: Checks: %u, Failures: %u, Errors: 0\n",
+           sum.checks > 0 ? (sum.checks - sum.failures) * 100 / sum.checks : 0, sum.checks,
+           sum.failures);
+    return sum.failures > 0 || sum.checks == 0;
+}
+
+/* A module that is linked with the library has brought a second one, whose handlers of fork wait
+ * for those of the first. */
+static void refuse_second_library(const char *path)
+{
+    if (dlopen("libcachify.so.0", RTLD_NOW | RTLD_NOLOAD) == NULL)
+        return;
+    cannot(path, "it is linked with libcachify, which is here already; link it without -lcachify");
+    exit(tell_sum());
+}
+
 /* It stays loaded: its threads may go on, and checkers want to know its names. */
 static void check_module(const char *path)
 {
@@ -94,6 +114,7 @@ static void check_module(const char *path)
         cannot(path, dlerror());
         return;
     }
+    refuse_second_library(path);
     *(void **)&subject.make = dlsym(module, "cachify_client_make");
     if (subject.make == NULL)
         cannot(path, dlerror());
@@ -140,10 +161,5 @@ int main(int argc, char **argv)
     }
     if (named == 0)
         check_all();
-    if (sum.skipped > 0)
-        printf("%u skipped\n", sum.skipped);
-    printf("%u%%: Checks: %u, Failures: %u, Errors: 0\n",
-           sum.checks > 0 ? (sum.checks - sum.failures) * 100 / sum.checks : 0, sum.checks,
-           sum.failures);
-    return sum.failures > 0 || sum.checks == 0;
+    return tell_sum();
 }
