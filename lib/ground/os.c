@@ -52,9 +52,26 @@ int cf_futex_wake(_Atomic uint32_t *word, int count)
     return woken > 0 ? (int)woken : 0;
 }
 
+/* The same descriptor, or another of it where it is one of the three standard ones. */
+static int off_stdio(int fd)
+{
+    if (fd < 0 || fd > 2)
+        return fd;
+    int other = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return other;
+}
+
+int cf_open(const char *path, int flags, unsigned mode)
+{
+    return off_stdio(open(path, flags, mode));
+}
+
 int cf_timer_open(void)
 {
-    return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return off_stdio(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 }
 
 void cf_timer_set(int timer, uint64_t at)

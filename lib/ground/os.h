@@ -49,6 +49,10 @@ extern _Atomic bool cf_futexes_refused;
 /* Sleep for ns or until a signal. */
 void cf_nanosleep(uint64_t ns);
 
+/* open(2), but never 0, 1 or 2, where a program that has closed one of these finds its standard
+ * output: what it prints would come to lie in the file.  mode is used with O_CREAT. */
+int cf_open(const char *path, int flags, unsigned mode);
+
 /* A descriptor that polls readable from a time on (timerfd); -1 with errno.  It is set to an
  * absolute time of the monotonic clock, UINT64_MAX for never; or made readable at once. */
 int cf_timer_open(void);

@@ -165,12 +165,12 @@ static int open_hidden(const char *path, char *temporary, size_t room)
         slash[slash == directory] = '\0';
     temporary[0] = '\0';
     if (access("/proc/self/fd", X_OK) == 0) { /* it is named through that later */
-        int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        int fd = cf_open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
             return fd;
     }
     snprintf(temporary, room, "%s.%llx", path, (unsigned long long)cf_random());
-    return open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return cf_open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
 /* Give the hidden file a name that is not taken. */

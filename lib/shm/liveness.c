@@ -32,7 +32,7 @@ bool cf_live_descriptor(const struct cf_mapping *m, int *fd)
     if (is_our_file(m, m->fd))
         return true;
     if (m->path != NULL)
-        *fd = open(m->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        *fd = cf_open(m->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
     if (is_our_file(m, *fd))
         return true;
     if (*fd >= 0)

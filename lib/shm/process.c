@@ -23,11 +23,11 @@ static int open_again(const struct cf_mapping *m)
     char own[64];
     int fd = -1;
     if (m->path != NULL)
-        fd = open(m->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        fd = cf_open(m->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd >= 0 || m->fd < 0)
         return fd;
     snprintf(own, sizeof own, "/proc/self/fd/%d", m->fd);
-    return open(own, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    return cf_open(own, O_RDWR | O_CLOEXEC | O_NONBLOCK, 0);
 }
 
 static cachify_status_t open_description(const struct cf_mapping *m, int *fd)

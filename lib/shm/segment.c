@@ -284,7 +284,7 @@ static cachify_status_t open_path(char *path, const cachify_config_t *config,
     for (int tries = 0; tries < 100; tries++) {
         enum verdict verdict = USE;
         cachify_status_t status;
-        int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        int fd = cf_open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
         if (fd < 0) {
             if (errno != ENOENT)
                 return cannot_open(path, errno);
@@ -350,7 +350,7 @@ static cachify_status_t open_given(const cachify_config_t *config, struct cf_map
     int seals = fcntl(config->fd, F_GET_SEALS);
     if (seals < 0)
         return cf_report(CACHIFY_INVALID, "fd %d is no memfd: %s", config->fd, strerror(errno));
-    int fd = open(own, O_RDWR | O_CLOEXEC);
+    int fd = cf_open(own, O_RDWR | O_CLOEXEC, 0);
     if (fd < 0)
         return cf_report(CACHIFY_SYSTEM, "cannot open %s: %s", own, strerror(errno));
     cachify_status_t status = CACHIFY_OK;
@@ -394,7 +394,7 @@ cachify_status_t cf_segment_view(const cachify_config_t *config, struct cf_mappi
     if (status != CACHIFY_OK)
         return status;
     if (path != NULL)
-        fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        fd = cf_open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)
         status = cannot_open(path, errno);
     else
