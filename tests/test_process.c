@@ -436,6 +436,32 @@ START_TEST(a_child_that_closed_everything_registers_and_works)
 }
 END_TEST
 
+/* A program may have closed them, and print all the same. */
+static int64_t open_without_stdio(unsigned i, void *context)
+{
+    cachify_t *mine;
+    cachify_async_t *async;
+    cachify_lock_t lock = {.key = "job", .wait = true};
+    (void)i, (void)context;
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    if (cachify_open(&here.config, &mine) != CACHIFY_OK ||
+        cachify_acquire_start(mine, &lock, &async) != CACHIFY_OK)
+        return 1;
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) != -1)
+            return 2 + fd;
+    return cachify_async_cancel(async);
+}
+
+START_TEST(standard_descriptors_are_never_the_librarys)
+{
+    int64_t result;
+    processes_together(1, open_without_stdio, NULL, &result);
+    ck_assert_int_eq(result, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("process");
@@ -461,5 +487,7 @@ int main(void)
     tcase_add_test(t, no_descriptor_survives_exec);
     tcase_add_test(t, closing_does_not_close_anothers_descriptor);
     tcase_add_test(t, a_child_that_closed_everything_registers_and_works);
+    t = group(s, "standard descriptors", setup_here, teardown_here);
+    tcase_add_test(t, standard_descriptors_are_never_the_librarys);
     return run_suite(s);
 }

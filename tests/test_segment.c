@@ -466,32 +466,6 @@ START_TEST(a_view_is_mapped_read_only)
 }
 END_TEST
 
-/* A program may have closed them, and print all the same. */
-static int64_t open_without_stdio(unsigned i, void *context)
-{
-    cachify_t *mine;
-    cachify_async_t *async;
-    cachify_lock_t lock = {.key = "job", .wait = true};
-    (void)i, (void)context;
-    for (int fd = 0; fd < 3; fd++)
-        close(fd);
-    if (cachify_open(&here.config, &mine) != CACHIFY_OK ||
-        cachify_acquire_start(mine, &lock, &async) != CACHIFY_OK)
-        return 1;
-    for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) != -1)
-            return 2 + fd;
-    return cachify_async_cancel(async);
-}
-
-START_TEST(standard_descriptors_are_never_the_librarys)
-{
-    int64_t result;
-    processes_together(1, open_without_stdio, NULL, &result);
-    ck_assert_int_eq(result, 0);
-}
-END_TEST
-
 int main(void)
 {
     Suite *s = suite_create("segment");
@@ -522,7 +496,5 @@ int main(void)
     tcase_add_test(t, of_many_creators_at_once_all_get_one_segment);
     tcase_add_test(t, a_creator_killed_on_the_way_leaves_nothing_in_the_way);
     tcase_add_test(t, a_file_system_without_unnamed_files_will_do);
-    t = group(s, "descriptors", setup_here, teardown_here);
-    tcase_add_test(t, standard_descriptors_are_never_the_librarys);
     return run_suite(s);
 }
