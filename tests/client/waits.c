@@ -22,7 +22,8 @@ static cachify_lock_t waiting(const struct trial *t)
 
 struct waiter {
     struct helper helper;
-    int64_t asked, got; /* ns; when it had what it had waited for */
+    _Atomic bool here;
+    int64_t got; /* ns; when it had what it had waited for */
 };
 
 static void wait_for_it(struct hand *hand)
@@ -30,6 +31,7 @@ static void wait_for_it(struct hand *hand)
     struct waiter *waiter = hand->context;
     cachify_lock_t lock = waiting(hand->t);
     cachify_lease_t lease = CACHIFY_LEASE_INIT;
+    waiter->here = true;
     hand->status = cachify_acquire(hand->t->instance, &lock, &lease);
     waiter->got = now_ns();
     cachify_release(&lease);
@@ -40,6 +42,8 @@ static void want_woken(struct trial *t, cachify_status_t (*end)(struct trial *))
 {
     struct waiter waiter = {0};
     helper_start(t, &waiter.helper, wait_for_it, &waiter);
+    while (!waiter.here)
+        nap_ms(1);
     nap_ms(20); /* else it may find the lock free, and prove less */
     int64_t before = now_ns();
     cachify_status_t status = end(t);
