@@ -1,0 +1,16 @@
+/* cachify-lock: run a command while a lock is held; or ask about a lock.
+ *
+ * Two processes look after a command.  The runner is the one that was started: it is signalled
+ * and waited for.  The keeper, its child, holds the lock.  If one of them is killed the other
+ * ends the command; the lock lives as long as the keeper, so only its death can free the lock
+ * while the command runs, and then both the runner and the kernel end the command at once. */
+#include "options.h"
+#include "questions.h"
+#include "runner.h"
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    options_parse(argc, argv, &options);
+    return options.act == ACT_RUN ? run(&options) : answer(&options);
+}
