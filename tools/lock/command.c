@@ -68,17 +68,27 @@ pid_t command_start(char **command, struct page *page, const struct signals *was
     return pid;
 }
 
+/* Where descent cannot be told there is always the command. */
+static void signal_descent(pid_t command, int number, pid_t group)
+{
+    if (!descent_signal(number, group, 0) && command != 0)
+        kill(command, number);
+}
+
 void command_signal(const struct page *page, pid_t command, int number)
 {
     if (page->terminal_group == 0)
         kill(-command, number);
     else
-        descent_signal(number, page->terminal_group);
+        signal_descent(command, number, page->terminal_group);
 }
 
 void command_signal_all(const struct page *page, pid_t command, int number)
 {
-    if (page->terminal_group == 0)
-        kill(-command, number); /* at one moment, so that none forks away from it */
-    descent_signal(number, 0);
+    if (page->terminal_group != 0 || command == 0) {
+        signal_descent(command, number, 0);
+        return;
+    }
+    kill(-command, number); /* at one moment, so that none forks away from it */
+    descent_signal(number, 0, command);
 }

@@ -32,7 +32,8 @@ pid_t command_start(char **command, struct page *page, const struct signals *was
 /* To its process group; in the runner's group to those there that it has started. */
 void command_signal(const struct page *page, pid_t command, int number);
 
-/* To it and all that it has started. */
+/* To it and all that it has started.  command: 0 if it has ended, when its number may be that of
+ * a stranger's group. */
 void command_signal_all(const struct page *page, pid_t command, int number);
 
 #endif

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,12 +98,19 @@ static void mark(const struct census *c)
     }
 }
 
-void descent_signal(int number, pid_t group)
+static bool is_meant(const struct process *p, pid_t group, pid_t other_than_group)
+{
+    return p->ours && (group == 0 || p->group == group) && p->group != other_than_group;
+}
+
+bool descent_signal(int number, pid_t group, pid_t other_than_group)
 {
     struct census c = take_census();
+    bool known = c.count > 0;
     mark(&c);
     for (size_t i = 0; i < c.count; i++)
-        if (c.process[i].ours && (group == 0 || c.process[i].group == group))
+        if (is_meant(&c.process[i], group, other_than_group))
             kill(c.process[i].pid, number);
     free(c.process);
+    return known;
 }

@@ -61,6 +61,11 @@ static int64_t grace(const struct keeper *k)
     return left < 0 ? 0 : earlier(left, k->options->grace_ms);
 }
 
+static void signal_all(const struct keeper *k, int number)
+{
+    command_signal_all(k->page, k->ended ? 0 : k->command, number);
+}
+
 static void end_command(struct keeper *k, enum why why, const char *what)
 {
     int64_t now = monotonic_ms();
@@ -71,14 +76,14 @@ static void end_command(struct keeper *k, enum why why, const char *what)
     k->why = why;
     k->kill_at = later(now, grace(k));
     k->kill_every = KILL_AGAIN;
-    command_signal_all(k->page, k->command, SIGTERM);
-    command_signal_all(k->page, k->command, SIGCONT); /* a stopped one would not hear it */
+    signal_all(k, SIGTERM);
+    signal_all(k, SIGCONT); /* a stopped one would not hear it */
 }
 
 /* Again and again: orphans come to us, and what was made meanwhile has to be met. */
 static void kill_command(struct keeper *k, int64_t now)
 {
-    command_signal_all(k->page, k->command, SIGKILL);
+    signal_all(k, SIGKILL);
     k->kill_at = now + k->kill_every;
     k->kill_every = earlier(2 * k->kill_every, KILL_SELDOM);
 }

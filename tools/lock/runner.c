@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descent.h"
 #include "keeper.h"
 #include "say.h"
 
@@ -32,21 +33,18 @@ static pid_t terminal_group(void)
     return foreground == getpgrp() ? foreground : 0;
 }
 
-static void pause_ms(long ms)
-{
-    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
-}
-
 /* The keeper was killed, and the lock with it: the command must not run on. */
 static int end_command(const struct runner *r, int number)
 {
     pid_t command = r->page->command;
+    long pause = 1000000;
     if (command != 0 && r->page->terminal_group == 0)
         kill(-command, SIGKILL);
     while (r->adopts && waitpid(-1, NULL, WNOHANG) >= 0) {
         if (command != 0)
-            command_signal_all(r->page, command, SIGKILL);
-        pause_ms(1);
+            descent_signal(SIGKILL, 0, 0); /* its number may be another's by now */
+        nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
+        pause = pause < 100000000 ? 2 * pause : pause;
     }
     say("process %d, which kept the lock \"%s\", was ended by signal %d (%s)%s", (int)r->keeper,
         r->options->key, number, strsignal(number),
