@@ -85,6 +85,7 @@ struct started *lock_begin_on_terminal(char **arguments)
 
 void lock_end(struct started *s)
 {
+    EVENTUALLY(lock_is_silent(s), LONG_MS);
     tool_read(s->out, ran.out, sizeof ran.out);
     ran.error[0] = '\0';
     if (s->error >= 0)

@@ -10,13 +10,14 @@
 #include "agent.h"
 #include "lock_tool.h"
 
-/* Asleep for longer than any test, with little to wake for. */
-#define SLEEP "sleep 100"
+/* Longer than any test, but not for ever should one fail. */
+#define SLEEP "sleep 40"
+#define STUBBORN "i=0; while [ $((i += 1)) -lt 800 ]; do sleep 0.05; done"
 /* Of the command: one that heeds TERM, one that does not, one in a session of its own; each first
  * says its number.  Then it sleeps. */
 #define FAMILY                                                                                     \
     "echo $$; sh -c 'echo $$; exec " SLEEP "' & "                                                  \
-    "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.05; done' & "                             \
+    "sh -c 'trap \"\" TERM; echo $$; " STUBBORN "' & "                                             \
     "setsid sh -c 'echo $$; exec " SLEEP "' & wait"
 #define MEMBERS 4
 
@@ -62,7 +63,7 @@ START_TEST(signals_are_passed_on_to_the_whole_group)
     struct started *s = BEGIN("job", "--grace", "0.1", "--", "perl", "-e",
                               "$| = 1; for my $n (qw(TERM INT HUP QUIT USR1 "
                               "USR2)) { $SIG{$n} = sub { syswrite(STDOUT, \"$n\\n\") } } "
-                              "fork(); syswrite(STDOUT, \"ready\\n\"); while (1) { sleep 100 }");
+                              "fork(); syswrite(STDOUT, \"ready\\n\"); for (1 .. 40) { sleep 1 }");
     ck_assert_str_eq(lock_line(s), "ready");
     ck_assert_str_eq(lock_line(s), "ready");
     for (unsigned i = 0; i < 6; i++) {
@@ -79,7 +80,7 @@ END_TEST
 
 START_TEST(signals_that_end_the_command_are_its_status)
 {
-    struct started *s = BEGIN("job", "--", "sleep", "100");
+    struct started *s = BEGIN("job", "--", "sleep", "40");
     lock_keeper("job");
     EVENTUALLY((send_signal(s->pid, SIGTERM), lock_is_silent(s)), LONG_MS);
     lock_end(s);
@@ -215,10 +216,10 @@ END_TEST
 START_TEST(lease_is_not_renewed_beyond_max_hold)
 {
     int64_t began = now_ms();
-    LOCK("job", "--exp", "300ms", "--max-hold", "400ms", "--", "sleep", "100");
+    LOCK("job", "--exp", "300ms", "--max-hold", "400ms", "--", "sleep", "40");
     ck_assert_int_ge(now_ms() - began, 400);
     assert_ran(75, "", "it was held for as long as --max-hold allows; ending the command");
-    LOCK("job", "--max-hold", "100ms", "--", "sleep", "100");
+    LOCK("job", "--max-hold", "100ms", "--", "sleep", "40");
     assert_ran(75, "", "--max-hold");
     ck_assert(!is_locked("job"));
 }
@@ -264,6 +265,23 @@ START_TEST(lease_lost_lets_the_command_clean_up)
     lock_end(s);
     ck_assert_int_eq(ran.status, 75);
     ck_assert_str_eq(ran.out, "clean\n");
+}
+END_TEST
+
+START_TEST(lease_lost_is_told_each_process_once)
+{
+    struct started *s = BEGIN("job", "--", "perl", "-e",
+                              "$| = 1; my $n = 0; $SIG{TERM} = sub { $n++ }; fork(); "
+                              "syswrite(STDOUT, \"on\\n\"); while (!$n) { select undef, undef, "
+                              "undef, 0.02 } for (1..10) { select undef, undef, undef, 0.02 } "
+                              "syswrite(STDOUT, \"$n\\n\"); wait");
+    ck_assert_str_eq(lock_line(s), "on");
+    ck_assert_str_eq(lock_line(s), "on");
+    assert_ok(cachify_release_key(here.cachify, "job"));
+    ck_assert_str_eq(lock_line(s), "1");
+    ck_assert_str_eq(lock_line(s), "1");
+    lock_end(s);
+    ck_assert_int_eq(ran.status, 75);
 }
 END_TEST
 
@@ -333,8 +351,7 @@ END_TEST
 
 START_TEST(death_of_both_ends_the_command_itself)
 {
-    struct started *s = BEGIN("job", SHELL("trap '' TERM HUP; echo on; while :; do sleep 0.05; "
-                                           "done"));
+    struct started *s = BEGIN("job", SHELL("trap '' TERM HUP; echo on; " STUBBORN));
     ck_assert_str_eq(lock_line(s), "on");
     pid_t keeper = lock_keeper("job");
     send_signal(s->pid, SIGSTOP); /* so that it can do nothing more */
@@ -359,6 +376,38 @@ START_TEST(death_of_the_runner_ends_the_waiting)
 }
 END_TEST
 
+START_TEST(death_of_the_runner_at_any_moment_leaves_no_command_and_no_lock)
+{
+    uint64_t state = seed();
+    for (unsigned i = 0; i < rounds(15); i++) {
+        struct started *s = BEGIN("job", "--grace", "0", "--", "sleep", "40");
+        int64_t until = now_ms() + (int64_t)(chance(&state) % 60);
+        while (now_ms() < until)
+            tick();
+        send_signal(s->pid, SIGKILL);
+        lock_end(s); /* its output has come to an end: there is no command */
+        EVENTUALLY(!is_locked("job"), LONG_MS);
+    }
+}
+END_TEST
+
+START_TEST(death_of_the_keeper_at_any_moment_leaves_no_command)
+{
+    uint64_t state = seed();
+    for (unsigned i = 0; i < rounds(15); i++) {
+        struct started *s = BEGIN("job", "--", "sleep", "40");
+        pid_t keeper = lock_keeper("job"); /* it is about to start the command */
+        int64_t until = now_ms() + (int64_t)(chance(&state) % 3);
+        while (now_ms() < until)
+            tick();
+        send_signal(keeper, SIGKILL);
+        lock_end(s);
+        ck_assert_int_eq(ran.status, 75);
+        ck_assert(!is_locked("job"));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("lock tool, hard");
@@ -379,6 +428,7 @@ int main(void)
     tcase_add_test(tcase, lease_that_runs_out_at_max_hold_outlives_a_stubborn_command);
     tcase_add_test(tcase, lease_taken_by_force_ends_all_the_command_started);
     tcase_add_test(tcase, lease_lost_lets_the_command_clean_up);
+    tcase_add_test(tcase, lease_lost_is_told_each_process_once);
     tcase_add_test(tcase, lease_of_a_segment_that_is_gone_is_lost);
     tcase_add_test(tcase, lease_ends_with_the_command_not_with_what_it_left);
     tcase = group(suite, "deaths", setup_here, teardown);
@@ -387,5 +437,7 @@ int main(void)
     tcase_add_test(tcase, death_of_the_keeper_ends_the_command_at_once);
     tcase_add_test(tcase, death_of_both_ends_the_command_itself);
     tcase_add_test(tcase, death_of_the_runner_ends_the_waiting);
+    tcase_add_test(tcase, death_of_the_runner_at_any_moment_leaves_no_command_and_no_lock);
+    tcase_add_test(tcase, death_of_the_keeper_at_any_moment_leaves_no_command);
     return run_suite(suite);
 }
