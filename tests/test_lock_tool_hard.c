@@ -151,7 +151,8 @@ START_TEST(terminal_can_be_read_and_its_keys_reach_the_command_once)
     struct started *s = BEGIN_ON_TERMINAL(
         "job", "--", "perl", "-e",
         "$| = 1; my $n = 0; $SIG{INT} = sub { $n++ }; print \"ready\\n\"; my $line; "
-        "while (!defined($line = <STDIN>)) { } print \"got $line\"; sleep 1; print \"ints $n\\n\"");
+        "while (!defined($line = <STDIN>)) { } print \"got $line\"; select(undef, undef, undef, "
+        "0.3); print \"ints $n\\n\"");
     ck_assert_str_eq(lock_line(s), "ready");
     type(s, "\003");
     type(s, "word\n");
@@ -325,7 +326,7 @@ END_TEST
 
 START_TEST(death_of_the_runner_leaves_the_lease_renewed_until_then)
 {
-    struct started *s = BEGIN("job", "--exp", "150ms", "--grace", "0.6", SHELL(FAMILY));
+    struct started *s = BEGIN("job", "--exp", "500ms", "--grace", "0.8", SHELL(FAMILY));
     read_family(s);
     send_signal(s->pid, SIGKILL);
     assert_protected_to_the_end();
