@@ -1,4 +1,4 @@
-/* cachify-shm-inspect --waiters, run as a process: its table and its JSON. */
+/* cachify-shm-inspect --waiters-list, run as a process: its table and its JSON. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -43,7 +43,7 @@ START_TEST(table_has_a_line_for_each_who_waits_by_key_and_as_they_came)
     assert_ok(take("a", CACHIFY_NEVER, &second));
     struct agent *first = agent_in_line("b"), *other = agent_in_line("a");
     struct agent *next = agent_in_line("b");
-    RUN_HERE("--waiters", "--noheadings");
+    RUN_HERE("--waiters-list", "--noheadings");
     ck_assert_uint_eq(ran.lines, 3);
     assert_line(0, "a", other->pid, "no", getpid());
     assert_line(1, "b", first->pid, "no", getpid());
@@ -124,7 +124,7 @@ START_TEST(json_has_typed_fields)
     struct agent *first = agent_in_line("job"), *next = agent_in_line("job");
     cf_command(command);
     snprintf(quoted, sizeof quoted, "\"%s\"", command);
-    RUN_HERE("--waiters", "--json");
+    RUN_HERE("--waiters-list", "--json");
     assert_json();
     ck_assert_ptr_null(json_member(ran.out, "locks", &len));
     for (unsigned i = 0; i < 2; i++) {

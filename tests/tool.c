@@ -1,5 +1,6 @@
 #include "tool.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -18,6 +19,16 @@ void tool_read(int fd, char *to, size_t room)
         used += (size_t)n;
     to[used] = '\0';
     close(fd);
+}
+
+void tool_read_source(const char *name, char *to, size_t room)
+{
+    char path[512];
+    const char *here_at = strstr(__FILE__, "tests/tool.c");
+    snprintf(path, sizeof path, "%.*s%s", (int)(here_at - __FILE__), __FILE__, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_msg(fd >= 0, "cannot open %s: %s", path, strerror(errno));
+    tool_read(fd, to, room);
 }
 
 static void split_lines(void)

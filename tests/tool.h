@@ -35,6 +35,9 @@ void assert_fails(int status, const char *says);
 /* Reads to the end, NUL-terminates and closes. */
 void tool_read(int fd, char *to, size_t room);
 
+/* A file of the source tree. */
+void tool_read_source(const char *name, char *to, size_t room);
+
 /* ---- Its JSON ---- */
 
 void assert_json(void);

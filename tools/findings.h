@@ -8,8 +8,9 @@
 
 #include <cachify/shm.h>
 
-/* Checks and prints; *count: how many.  False with cachify_last_error, or *no_memory. */
-bool findings_print(const cachify_shm_view_t *view, bool json, FILE *out, uint64_t *count,
-                    bool *no_memory);
+/* Checks and prints, as elements of an array if it is JSON; named: each finding after the
+ * segment's path.  *count goes on.  False with cachify_last_error, or *no_memory. */
+bool findings_print(const cachify_shm_view_t *view, bool json, bool named, FILE *out,
+                    uint64_t *count, bool *no_memory);
 
 #endif

@@ -3,7 +3,9 @@
 #include <string.h>
 
 struct row {
+    struct row_head head;
     int64_t pid;
+    int64_t thread;
     int64_t held_ms;
     int64_t left_ms;
     uint64_t token;
@@ -25,7 +27,9 @@ int leases_add(void *context, const cachify_shm_lease_t *lease)
     if (row == NULL)
         return 1;
     *row = (struct row){
+        .head = row->head,
         .pid = info->pid,
+        .thread = info->thread,
         .held_ms = info->held_ms,
         .left_ms = info->remaining_ms,
         .token = info->token,
@@ -37,6 +41,7 @@ int leases_add(void *context, const cachify_shm_lease_t *lease)
     memcpy(row->command, info->command, sizeof row->command);
     memcpy(row->bytes, lease->key, lease->key_len);
     memcpy(row->bytes + lease->key_len, info->value, info->value_len);
+    listing_keep(context);
     return 0;
 }
 
@@ -46,18 +51,26 @@ static struct value key_of(const void *of)
     return bytes_value(row->bytes, row->key_len);
 }
 
+const char *lease_state_word(uint32_t state)
+{
+    return state == CACHIFY_STATE_HELD      ? "held"
+           : state == CACHIFY_STATE_EXPIRED ? "expired"
+                                            : "owner-dead";
+}
+
 static struct value state_of(const void *of)
 {
-    const struct row *row = of;
-    const char *word = row->state == CACHIFY_STATE_HELD      ? "held"
-                       : row->state == CACHIFY_STATE_EXPIRED ? "expired"
-                                                             : "owner-dead";
-    return bytes_value(word, strlen(word));
+    return word_value(lease_state_word(((const struct row *)of)->state));
 }
 
 static struct value pid_of(const void *of)
 {
     return pid_value(((const struct row *)of)->pid);
+}
+
+static struct value thread_of(const void *of)
+{
+    return pid_value(((const struct row *)of)->thread);
 }
 
 static struct value command_of(const void *of)
@@ -92,16 +105,21 @@ static struct value note_of(const void *of)
 }
 
 static const struct column columns[] = {
-    {"KEY", "key", BYTES, key_of, "the lock's name, with its prefix"},
+    {"KEY", "key", BYTES, key_of, "the lock's name, with its prefix", false},
     {"STATE", "state", WORD, state_of,
-     "held; or free again, but not taken since: expired, owner-dead"},
-    {"PID", "pid", NUMBER, pid_of, "process that holds it, in its own PID namespace"},
-    {"COMMAND", "command", BYTES, command_of, "name of that process"},
-    {"HELD", "held_ms", TIME, held_of, "time since it was acquired"},
-    {"LEFT", "left_ms", TIME, left_of, "time until it expires, or never"},
-    {"TOKEN", "token", SERIAL, token_of, "fencing token of the lease"},
-    {"WAITERS", "waiters", NUMBER, waiters_of, "how many wait until it comes free"},
-    {"NOTE", "note", BYTES, note_of, "what the holder left with the lease"},
+     "held; or free again, but not taken since: expired, owner-dead", false},
+    {"PID", "pid", NUMBER, pid_of, "process that holds it, in its own PID namespace", false},
+    {"COMMAND", "command", BYTES, command_of, "name of that process", false},
+    {"HELD", "held_ms", TIME, held_of, "time since it was acquired", false},
+    {"LEFT", "left_ms", TIME, left_of, "time until it expires, or never", false},
+    {"TOKEN", "token", SERIAL, token_of, "fencing token of the lease", false},
+    {"WAITERS", "waiters", NUMBER, waiters_of, "how many wait until it comes free", false},
+    {"NOTE", "note", BYTES, note_of, "what the holder left with the lease", false},
+    {"THREAD", "thread", NUMBER, thread_of, "kernel's number of the thread that acquired it", true},
+    SEGMENT_COLUMN,
 };
 
-const struct kind leases = {"locks", columns, sizeof columns / sizeof columns[0], order_by_numbers};
+static const char *const states[] = {"held", "expired", "owner-dead", NULL};
+
+const struct kind leases = {"locks",          columns,   sizeof columns / sizeof columns[0],
+                            order_by_numbers, "held_ms", states};

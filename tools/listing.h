@@ -9,21 +9,23 @@
 
 /* ---- Kinds of rows ---- */
 
+enum type {
+    OF_COLUMN, /* what its column is */
+    BYTES,     /* of anybody's choice */
+    WORD,      /* one of ours */
+    NUMBER,    /* of no more than 53 bits */
+    TIME,      /* INT64_MAX: never */
+    SERIAL,    /* of 64 bits, which many readers of JSON do not keep: a string there */
+    FLAG,      /* yes or no */
+};
+
 /* What a row has in a column. */
 struct value {
     const char *bytes;
     size_t len;
     uint64_t number; /* a time: milliseconds */
     bool none;       /* a dash; null in JSON */
-};
-
-enum type {
-    BYTES,  /* of anybody's choice */
-    WORD,   /* one of ours */
-    NUMBER, /* of no more than 53 bits */
-    TIME,   /* INT64_MAX: never */
-    SERIAL, /* of 64 bits, which many readers of JSON do not keep: a string there */
-    FLAG,   /* yes or no */
+    enum type as;    /* where a column has values of several types */
 };
 
 /* From a list of these come the headings, the table, the JSON and the help. */
@@ -33,6 +35,7 @@ struct column {
     enum type type;
     struct value (*of)(const void *row);
     const char *help;
+    bool on_demand; /* shown only if asked for */
 };
 
 /* What rows are sorted by, with the row. */
@@ -42,44 +45,82 @@ struct order {
     const void *row;
 };
 
-#define COLUMNS_MOST 16
+#define COLUMNS_MOST 32
 
 struct kind {
     const char *name; /* of the array in JSON */
     const struct column *columns;
-    size_t count; /* of columns, COLUMNS_MOST at most */
+    size_t count;
     int (*compare)(const void *order, const void *other);
+    const char *age;           /* the field that --older is about, or NULL */
+    const char *const *states; /* the words of the field "state", NULL-terminated, or NULL */
+};
+
+/* A row begins with the path of its segment. */
+struct row_head {
+    const char *segment;
 };
 
 /* Empty bytes are none. */
 struct value bytes_value(const char *bytes, size_t len);
+struct value word_value(const char *word);
 struct value command_value(const char command[16]);
 struct value number_value(uint64_t number);
 struct value pid_value(int64_t pid); /* 0: none */
+struct value segment_value(const void *row);
+
+#define SEGMENT_COLUMN                                                                             \
+    {                                                                                              \
+        "SEGMENT", "segment", BYTES, segment_value, "file of the segment", true                    \
+    }
 
 /* By `first`, then by `second`, the smaller ones first. */
 int order_by_numbers(const void *order, const void *other);
 
+/* ---- What is shown of them, and how ---- */
+
+/* columns.h makes one of the options. */
+struct choice {
+    const struct kind *kind;
+    const struct column *shown[COLUMNS_MOST];
+    size_t count;
+    const struct column *sort; /* NULL: the kind's own order */
+    bool descending;
+    const struct filter *filter; /* NULL: all rows */
+    bool headings;
+    bool raw;
+};
+
 /* ---- A listing ---- */
 
-/* Begins as {.kind = ...}. */
+/* Begins as {.choice = ...}. */
 struct listing {
-    const struct kind *kind;
+    const struct choice *choice;
+    const char *segment;  /* that rows are added of */
     struct block *blocks; /* the rows' memory */
     struct order *order;
     size_t count;
     size_t room;
 };
 
-/* Memory for another row, to be filled.  NULL if memory is short. */
+/* Memory for another row, to be filled, its segment already there.  NULL if memory is short. */
 void *listing_new_row(struct listing *listing, size_t size, uint64_t first, uint64_t second);
 
-/* True once written as far as stdio knows; false if memory is short.  Both sort it. */
-bool listing_table(struct listing *listing, bool headings, FILE *out);
-bool listing_json(struct listing *listing, const char *segment, FILE *out);
+/* The row that was filled last stays only if the filter lets it pass. */
+void listing_keep(struct listing *listing);
 
-/* A line of help for each column. */
-void listing_help(const struct kind *kind, FILE *out);
+/* Puts it in order. */
+void listing_sort(struct listing *listing);
+
+/* The r-th row. */
+const void *listing_row(const struct listing *listing, size_t r);
+
+/* Of a sorted one.  True once written as far as stdio knows; false if memory is short. */
+bool listing_table(const struct listing *listing, FILE *out);
+
+/* One cell as it is in a table. */
+struct text;
+void listing_cell(struct text *t, const struct column *column, const void *row);
 
 void listing_free(struct listing *listing);
 

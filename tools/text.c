@@ -211,6 +211,19 @@ void text_escaped(struct text *t, const char *bytes, size_t len)
     }
 }
 
+void text_blanks(struct text *t, size_t from)
+{
+    for (size_t at = from; at < t->len; at++) {
+        if (t->bytes[at] != ' ')
+            continue;
+        text_fill(t, ' ', 3);
+        if (t->failed)
+            return;
+        memmove(t->bytes + at + 4, t->bytes + at + 1, t->len - at - 4);
+        memcpy(t->bytes + at, "\\x20", 4);
+    }
+}
+
 void text_json(struct text *t, const char *bytes, size_t len)
 {
     uint32_t character;

@@ -30,6 +30,9 @@ void text_duration(struct text *t, int64_t ms);
  * appears as \xNN, and so does a backslash before an x. */
 void text_escaped(struct text *t, const char *bytes, size_t len);
 
+/* Every blank from there on becomes \x20. */
+void text_blanks(struct text *t, size_t from);
+
 /* Bytes as a JSON string, quotes included.  A byte that is not UTF-8 becomes \u00NN. */
 void text_json(struct text *t, const char *bytes, size_t len);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 struct row {
+    struct row_head head;
     int64_t pid;
     int64_t thread;
     int64_t waited_ms;
@@ -22,6 +23,7 @@ int waiters_add(void *context, const cachify_waiter_t *waiter)
     if (row == NULL)
         return 1;
     *row = (struct row){
+        .head = row->head,
         .pid = waiter->pid,
         .thread = waiter->thread,
         .waited_ms = waiter->waited_ms,
@@ -32,6 +34,7 @@ int waiters_add(void *context, const cachify_waiter_t *waiter)
     memcpy(row->command, waiter->command, sizeof row->command);
     memcpy(row->awaited_command, waiter->awaited_command, sizeof row->awaited_command);
     memcpy(row->key, waiter->key, waiter->key_len);
+    listing_keep(context);
     return 0;
 }
 
@@ -90,16 +93,18 @@ static struct value holder_command_of(const void *of)
 }
 
 static const struct column columns[] = {
-    {"KEY", "key", BYTES, key_of, "the lock's name, with its prefix"},
-    {"PID", "pid", NUMBER, pid_of, "process that waits for it, in its own PID namespace"},
-    {"THREAD", "thread", NUMBER, thread_of, "kernel's number of the thread that asked for it"},
-    {"COMMAND", "command", BYTES, command_of, "name of that process"},
-    {"WAITED", "waited_ms", TIME, waited_of, "time since it came"},
-    {"LOOP", "event_loop", FLAG, loop_of, "whether an event loop waits: no thread sleeps"},
+    {"KEY", "key", BYTES, key_of, "the lock's name, with its prefix", false},
+    {"PID", "pid", NUMBER, pid_of, "process that waits for it, in its own PID namespace", false},
+    {"THREAD", "thread", NUMBER, thread_of, "kernel's number of the thread that asked for it",
+     false},
+    {"COMMAND", "command", BYTES, command_of, "name of that process", false},
+    {"WAITED", "waited_ms", TIME, waited_of, "time since it came", false},
+    {"LOOP", "event_loop", FLAG, loop_of, "whether an event loop waits: no thread sleeps", false},
     {"HOLDER", "holder_pid", NUMBER, holder_of,
-     "who has to go first: the holder, or who is before it in line"},
-    {"HOLDER-COMMAND", "holder_command", BYTES, holder_command_of, "name of that process"},
+     "who has to go first: the holder, or who is before it in line", false},
+    {"HOLDER-COMMAND", "holder_command", BYTES, holder_command_of, "name of that process", false},
+    SEGMENT_COLUMN,
 };
 
-const struct kind waiters = {"waiters", columns, sizeof columns / sizeof columns[0],
-                             by_key_and_arrival};
+const struct kind waiters = {"waiters",          columns,     sizeof columns / sizeof columns[0],
+                             by_key_and_arrival, "waited_ms", NULL};
