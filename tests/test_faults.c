@@ -215,6 +215,12 @@ static int count_lease(void *context, const cachify_shm_lease_t *lease)
     return 0;
 }
 
+static int count_process(void *context, const cachify_shm_process_t *process)
+{
+    (void)context, (void)process;
+    return 0;
+}
+
 static cachify_status_t do_view(void)
 {
     cachify_shm_view_t *view;
@@ -225,6 +231,8 @@ static cachify_status_t do_view(void)
     status = cachify_shm_leases(view, count_lease, NULL, NULL);
     if (status == CACHIFY_OK)
         status = cachify_shm_count(view, &counts);
+    if (status == CACHIFY_OK)
+        status = cachify_shm_processes(view, count_process, NULL, NULL);
     cachify_shm_close(view);
     return status;
 }

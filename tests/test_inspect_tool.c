@@ -298,11 +298,17 @@ START_TEST(the_manual_has_what_the_help_has)
     while ((at = strstr(at, " Ar ")) != NULL)
         *at = '\n';
     RUN("--help");
-    ck_assert_uint_eq(options_in_manual(), 21);
+    ck_assert_uint_eq(options_in_manual(), 24);
     RUN("-H");
     assert_columns_in_manual(11);
     RUN("-H", "--waiters-list");
     assert_columns_in_manual(9);
+    RUN("-H", "--waiters");
+    assert_columns_in_manual(10);
+    RUN("-H", "--processes");
+    assert_columns_in_manual(11);
+    RUN("-H", "--stats");
+    assert_columns_in_manual(5);
 }
 END_TEST
 

@@ -173,7 +173,7 @@ START_TEST(state_is_a_list)
     RUN("--state", "held,lost");
     assert_fails(64, "no state \"lost\" of locks; expected some of: held, expired, owner-dead");
     RUN("-W", "--state", "held");
-    assert_fails(64, "--state is given, but waiters have nothing");
+    assert_fails(64, "--state is given, but the view of waiters has nothing");
 }
 END_TEST
 
@@ -207,7 +207,7 @@ START_TEST(older_and_expiring_are_times)
     RUN("--older", "soon");
     assert_fails(64, "--older is \"soon\"; expected a time such as 10s, 5m, 1.5h, 2d or 250ms");
     RUN("-W", "--expiring", "1s");
-    assert_fails(64, "--expiring is given, but waiters have nothing");
+    assert_fails(64, "--expiring is given, but the view of waiters has nothing");
 }
 END_TEST
 

@@ -7,12 +7,15 @@
 #include <unistd.h>
 
 #include "columns.h"
+#include "facts.h"
 #include "findings.h"
 #include "json.h"
 #include "leases.h"
 #include "options.h"
+#include "processes.h"
 #include "say.h"
 #include "sources.h"
+#include "tree.h"
 #include "waiters.h"
 
 /* Whoever may write the file may also cut it short under our eyes. */
@@ -52,34 +55,49 @@ static bool list_findings(const struct sources *sources, bool json)
 
 /* ---- Rows ---- */
 
-static const struct kind *kind_of(enum view_of view)
-{
-    return view == VIEW_WAITERS || view == VIEW_TREE ? &waiters : &leases;
-}
+static const struct kind *const kinds[] = {
+    [VIEW_LOCKS] = &leases,        [VIEW_TREE] = &tree,         [VIEW_WAITERS] = &waiters,
+    [VIEW_PROCESSES] = &processes, [VIEW_STATS] = &stats_facts, [VIEW_HEADER] = &header_facts,
+    [VIEW_CHECK] = &leases,
+};
 
-static void add_rows(enum view_of view, const cachify_shm_view_t *segment, struct listing *l)
+/* False if memory is short. */
+static bool add_rows(const struct options *o, const cachify_shm_view_t *segment, struct listing *l)
 {
     int short_of_memory = 0;
     l->segment = cachify_shm_path(segment);
-    check_status(view == VIEW_LOCKS
-                     ? cachify_shm_leases(segment, leases_add, l, &short_of_memory)
-                     : cachify_shm_waiters(segment, waiters_add, l, &short_of_memory));
-    if (short_of_memory)
-        fail(EXIT_FAILURE, "not enough memory for the list");
+    switch (o->view) {
+    case VIEW_TREE:
+        return tree_add(l, segment, o->filtered ? &o->filter : NULL);
+    case VIEW_STATS:
+        return stats_add(l, segment);
+    case VIEW_HEADER:
+        return header_add(l, segment);
+    case VIEW_WAITERS:
+        check_status(cachify_shm_waiters(segment, waiters_add, l, &short_of_memory));
+        return !short_of_memory;
+    case VIEW_PROCESSES:
+        check_status(cachify_shm_processes(segment, processes_add, l, &short_of_memory));
+        return !short_of_memory;
+    default:
+        check_status(cachify_shm_leases(segment, leases_add, l, &short_of_memory));
+        return !short_of_memory;
+    }
 }
 
 static void choose(struct choice *choice, struct options *o)
 {
     *choice = (struct choice){
-        .kind = kind_of(o->view),
+        .kind = kinds[o->view],
         .headings = !o->noheadings,
         .raw = o->raw,
     };
     columns_choose(choice, o->output, o->output_all, o->all ? "SEGMENT" : NULL, o->sort);
-    if (o->filtered) {
-        filter_bind(&o->filter, choice->kind);
+    if (!o->filtered)
+        return;
+    filter_bind(&o->filter, o->view == VIEW_TREE ? &waiters : choice->kind);
+    if (o->view != VIEW_TREE) /* whose lines are filtered before there is a tree of them */
         choice->filter = &o->filter;
-    }
 }
 
 static void list_rows(const struct sources *sources, const struct options *o,
@@ -87,7 +105,8 @@ static void list_rows(const struct sources *sources, const struct options *o,
 {
     struct listing l = {.choice = choice};
     for (size_t i = 0; i < sources->count; i++)
-        add_rows(o->view, sources->view[i], &l);
+        if (!add_rows(o, sources->view[i], &l))
+            fail(EXIT_FAILURE, "not enough memory for the list");
     listing_sort(&l);
     bool complete = o->json ? json_listing(&l, sources->path, sources->count, o->all, stdout)
                             : listing_table(&l, stdout);
@@ -106,7 +125,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     if (options.list_columns) {
-        columns_print(kind_of(options.view), stdout);
+        columns_print(kinds[options.view], stdout);
         return EXIT_SUCCESS;
     }
     signal(SIGBUS, on_sigbus);

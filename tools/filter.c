@@ -18,7 +18,7 @@ static const struct column *need(bool asked, const struct kind *kind, const char
         return NULL;
     const struct column *c = field != NULL ? column_of_field(kind, field) : NULL;
     if (c == NULL)
-        fail(EX_USAGE, "%s is given, but %s have nothing that it could be compared with", option,
+        fail(EX_USAGE, "%s is given, but the view of %s has nothing to compare it with", option,
              kind->name);
     return c;
 }

@@ -191,7 +191,7 @@ static void raw_cell(struct text *t, const struct column *c, const void *row)
 {
     size_t from = t->len;
     listing_cell(t, c, row);
-    bool bytes = c->type == BYTES && !c->of(row).none;
+    bool bytes = (c->type == BYTES || c->type == WORD) && !c->of(row).none;
     if (bytes && t->len - from == 1 && t->bytes[from] == '-') {
         t->len = from;
         text_string(t, "\\x2d");

@@ -19,6 +19,9 @@ enum {
     OPTION_PATH,
     OPTION_ALL,
     OPTION_TREE,
+    OPTION_PROCESSES,
+    OPTION_STATS,
+    OPTION_HEADER,
     OPTION_CHECK,
     OPTION_OUTPUT_ALL,
     OPTION_SORT,
@@ -44,6 +47,9 @@ static const struct {
     {0, NULL, NULL, "What to show (without: locks, and who holds them)"},
     {OPTION_TREE, "waiters", NULL, "who waits: a tree"},
     {'W', "waiters-list", NULL, "the same, flat"},
+    {OPTION_PROCESSES, "processes", NULL, "who has it open"},
+    {OPTION_STATS, "stats", NULL, "what is counted"},
+    {OPTION_HEADER, "header", NULL, "its own numbers"},
     {OPTION_CHECK, "check", NULL, "what is wrong"},
     {0, NULL, NULL, "How to show it"},
     {'o', "output", "LIST", "[+]COLUMN,..."},
@@ -189,6 +195,15 @@ static bool set_view_or_source(struct options *o, int code)
     case 'W':
         set_view(o, VIEW_WAITERS);
         return true;
+    case OPTION_PROCESSES:
+        set_view(o, VIEW_PROCESSES);
+        return true;
+    case OPTION_STATS:
+        set_view(o, VIEW_STATS);
+        return true;
+    case OPTION_HEADER:
+        set_view(o, VIEW_HEADER);
+        return true;
     case OPTION_CHECK:
         set_view(o, VIEW_CHECK);
         return true;
@@ -264,6 +279,8 @@ static void check_together(const struct options *o)
              o->name != NULL ? "name" : "path", o->name != NULL ? o->name : o->path);
     if (o->json && o->raw)
         fail(EX_USAGE, "both --json and --raw are given; expected one at most");
+    if (o->view == VIEW_TREE && o->sort != NULL)
+        fail(EX_USAGE, "--sort is given, but a tree has its own order; try --waiters-list");
     if (o->view == VIEW_CHECK && (o->output != NULL || o->output_all || o->list_columns ||
                                   o->sort != NULL || o->filtered || o->raw))
         fail(EX_USAGE, "--check has no columns: of the options for output it takes --json only");
@@ -300,5 +317,7 @@ struct options options_parse(int argc, char **argv)
     if (optind < argc)
         fail(EX_USAGE, "unexpected argument \"%s\"; expected options only", argv[optind]);
     check_together(&o);
+    if (o.view == VIEW_TREE && o.json)
+        o.view = VIEW_WAITERS; /* programs find the tree in its fields */
     return o;
 }

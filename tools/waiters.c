@@ -2,27 +2,14 @@
 
 #include <string.h>
 
-struct row {
-    struct row_head head;
-    int64_t pid;
-    int64_t thread;
-    int64_t waited_ms;
-    int64_t awaited_pid;
-    char command[16];
-    char awaited_command[16];
-    bool event_loop;
-    uint32_t key_len;
-    char key[];
-};
-
 /* They come in the order of their arrival, which milliseconds may not tell. */
 int waiters_add(void *context, const cachify_waiter_t *waiter)
 {
     struct listing *l = context;
-    struct row *row = listing_new_row(l, sizeof *row + waiter->key_len, l->count, 0);
+    struct waiter_row *row = listing_new_row(l, sizeof *row + waiter->key_len, l->count, 0);
     if (row == NULL)
         return 1;
-    *row = (struct row){
+    *row = (struct waiter_row){
         .head = row->head,
         .pid = waiter->pid,
         .thread = waiter->thread,
@@ -40,8 +27,8 @@ int waiters_add(void *context, const cachify_waiter_t *waiter)
 
 static int by_key_and_arrival(const void *order, const void *other)
 {
-    const struct row *a = ((const struct order *)order)->row;
-    const struct row *b = ((const struct order *)other)->row;
+    const struct waiter_row *a = ((const struct order *)order)->row;
+    const struct waiter_row *b = ((const struct order *)other)->row;
     uint32_t common = a->key_len < b->key_len ? a->key_len : b->key_len;
     int result = memcmp(a->key, b->key, common);
     if (result != 0)
@@ -53,43 +40,43 @@ static int by_key_and_arrival(const void *order, const void *other)
 
 static struct value key_of(const void *of)
 {
-    const struct row *row = of;
+    const struct waiter_row *row = of;
     return bytes_value(row->key, row->key_len);
 }
 
 static struct value pid_of(const void *of)
 {
-    return pid_value(((const struct row *)of)->pid);
+    return pid_value(((const struct waiter_row *)of)->pid);
 }
 
 static struct value thread_of(const void *of)
 {
-    return pid_value(((const struct row *)of)->thread);
+    return pid_value(((const struct waiter_row *)of)->thread);
 }
 
 static struct value command_of(const void *of)
 {
-    return command_value(((const struct row *)of)->command);
+    return command_value(((const struct waiter_row *)of)->command);
 }
 
 static struct value waited_of(const void *of)
 {
-    return number_value((uint64_t)((const struct row *)of)->waited_ms);
+    return number_value((uint64_t)((const struct waiter_row *)of)->waited_ms);
 }
 
 static struct value loop_of(const void *of)
 {
-    return number_value(((const struct row *)of)->event_loop);
+    return number_value(((const struct waiter_row *)of)->event_loop);
 }
 
 static struct value holder_of(const void *of)
 {
-    return pid_value(((const struct row *)of)->awaited_pid);
+    return pid_value(((const struct waiter_row *)of)->awaited_pid);
 }
 
 static struct value holder_command_of(const void *of)
 {
-    return command_value(((const struct row *)of)->awaited_command);
+    return command_value(((const struct waiter_row *)of)->awaited_command);
 }
 
 static const struct column columns[] = {

@@ -28,9 +28,12 @@ typedef struct cachify_shm_header {
     uint32_t max_processes;
     uint32_t records; /* leases it has memory for: max_locks and spares */
     uint32_t groups;
-    int64_t age_ms;      /* since it was created, by the monotonic clock */
-    uint32_t other_boot; /* 1: of another boot; its leases are OWNER_DEAD, their times 0 */
-    uint32_t reserved;
+    int64_t age_ms;       /* since it was created, by the monotonic clock */
+    uint32_t other_boot;  /* 1: of another boot; its leases are OWNER_DEAD, their times 0 */
+    uint32_t max_waiters; /* places in line */
+    uint32_t record_size; /* bytes of a lease with its key and value */
+    uint32_t format;      /* a number for the layout's sizes and offsets */
+    int64_t created_ms;   /* since 1970, by the wall clock of its creator at that moment */
 } cachify_shm_header_t;
 
 typedef struct cachify_shm_lease {
@@ -38,6 +41,27 @@ typedef struct cachify_shm_lease {
     uint32_t key_len;
     cachify_info_t info; /* its state is never FREE */
 } cachify_shm_lease_t;
+
+/* By what a process is known to live, or not to. */
+typedef enum cachify_shm_evidence {
+    CACHIFY_SHM_BYTE_LOCKED = 1, /* alive: its byte of the file is locked, as only it does */
+    CACHIFY_SHM_BYTE_FREE = 2,   /* dead, or it closed the segment: its byte is not locked */
+    CACHIFY_SHM_OTHER_BOOT = 3,  /* dead: it was a process of another boot */
+    CACHIFY_SHM_NOT_TOLD = 4,    /* the kernel does not tell: counts as alive */
+} cachify_shm_evidence_t;
+
+/* An entry that a process has, or had and no other has taken since. */
+typedef struct cachify_shm_process {
+    uint32_t entry;         /* its number */
+    uint32_t evidence;      /* cachify_shm_evidence_t */
+    uint32_t leases;        /* that it holds; of a dead one: that it left and nobody took since */
+    uint32_t waits;         /* places that it has in line */
+    int64_t pid;            /* as it saw itself in its own PID namespace */
+    uint64_t pid_namespace; /* inode number, 0 unknown */
+    int64_t registered_ms;  /* since it came */
+    int64_t asked_ms;       /* since others asked the kernel and heard that it lives; -1: never */
+    char command[16];       /* NUL-terminated */
+} cachify_shm_process_t;
 
 typedef struct cachify_shm_counts {
     uint32_t size;      /* set by the caller: sizeof(cachify_shm_counts_t), or 0 */
@@ -78,6 +102,14 @@ CACHIFY_API cachify_status_t cachify_shm_waiters(const cachify_shm_view_t *view,
                                                  int (*fn)(void *context,
                                                            const cachify_waiter_t *waiter),
                                                  void *context, int *ended);
+
+/* Call fn for every entry that a process has or had, in the order of their numbers.  A non-zero
+ * return ends the walk and is returned through *ended (NULL allowed).
+ * OK; INVALID; NO_MEMORY. */
+CACHIFY_API cachify_status_t cachify_shm_processes(const cachify_shm_view_t *view,
+                                                   int (*fn)(void *context,
+                                                             const cachify_shm_process_t *process),
+                                                   void *context, int *ended);
 
 /* Looks at every word, record and entry.  OK; INVALID; NO_MEMORY. */
 CACHIFY_API cachify_status_t cachify_shm_count(const cachify_shm_view_t *view,

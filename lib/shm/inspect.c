@@ -78,6 +78,14 @@ static cachify_status_t check_out(const cachify_shm_view_t *view, const void *ou
     return CACHIFY_OK;
 }
 
+/* Only ever told, so it may be read anew. */
+static uint64_t of_creator(const struct cf_mapping *m)
+{
+    uint64_t ns;
+    memcpy(&ns, m->base + offsetof(struct cf_header, created_realtime_ns), sizeof ns);
+    return ns;
+}
+
 cachify_status_t cachify_shm_header(const cachify_shm_view_t *view, cachify_shm_header_t *header)
 {
     cachify_status_t status = check_out(view, header, sizeof *header, "cachify_shm_header_t");
@@ -95,7 +103,11 @@ cachify_status_t cachify_shm_header(const cachify_shm_view_t *view, cachify_shm_
         .max_processes = m->processes,
         .records = m->records,
         .groups = m->groups,
-        .other_boot = view->mapping->other_boot,
+        .other_boot = m->other_boot,
+        .max_waiters = m->waiters,
+        .record_size = m->record_size,
+        .format = cf_layout_format(),
+        .created_ms = (int64_t)(of_creator(m) / CF_MS),
     };
     if (!m->other_boot && m->created_ns < now)
         header->age_ms = (int64_t)((now - m->created_ns) / CF_MS);

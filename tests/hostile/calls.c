@@ -34,6 +34,7 @@ static const struct {
     [CALL_LEASES] = {"shm_leases", {0}},
     [CALL_COUNT] = {"shm_count", {0}},
     [CALL_CHECK] = {"shm_check", {0}},
+    [CALL_PROCESSES] = {"shm_processes", {0}},
 };
 
 const char *call_name(uint32_t call)
@@ -229,6 +230,20 @@ void call_check(const char *path)
     cachify_shm_close(view);
 }
 
+static int judge_process(void *context, const cachify_shm_process_t *process)
+{
+    const cachify_shm_header_t *header = context;
+    if (process->entry >= header->max_processes)
+        fault(CALL_PROCESSES, "tells of an entry that is not there:", process->entry);
+    if (process->evidence < CACHIFY_SHM_BYTE_LOCKED || process->evidence > CACHIFY_SHM_NOT_TOLD)
+        fault(CALL_PROCESSES, "gives as evidence", process->evidence);
+    if (process->registered_ms < 0 || process->asked_ms < -1)
+        fault(CALL_PROCESSES, "tells a time below zero of entry", process->entry);
+    if (memchr(process->command, '\0', sizeof process->command) == NULL)
+        fault(CALL_PROCESSES, "tells a name without an end of entry", process->entry);
+    return 0;
+}
+
 void call_view(const char *path)
 {
     cachify_shm_view_t *view;
@@ -245,6 +260,8 @@ void call_view(const char *path)
     end(timing, cachify_shm_leases(view, judge_lease, &header, NULL));
     timing = begin(CALL_COUNT, 0);
     end(timing, cachify_shm_count(view, &counts));
+    timing = begin(CALL_PROCESSES, 0);
+    end(timing, cachify_shm_processes(view, judge_process, &header, NULL));
     cachify_shm_close(view);
 }
 

@@ -41,6 +41,7 @@ enum call {
     CALL_LEASES,
     CALL_COUNT,
     CALL_CHECK,
+    CALL_PROCESSES,
     CALLS
 };
 
