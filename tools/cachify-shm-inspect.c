@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "act.h"
 #include "columns.h"
 #include "facts.h"
 #include "findings.h"
 #include "json.h"
 #include "leases.h"
+#include "metrics.h"
 #include "options.h"
 #include "processes.h"
 #include "say.h"
@@ -116,6 +118,13 @@ static void list_rows(const struct sources *sources, const struct options *o,
     listing_free(&l);
 }
 
+static void list_metrics(const struct sources *sources, const struct options *o)
+{
+    if (!metrics_print(sources, o->per_key, o->filtered ? &o->filter : NULL, stdout))
+        fail(EXIT_FAILURE, "not enough memory for the list");
+    print_out();
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, ""); /* how wide characters are */
@@ -130,12 +139,17 @@ int main(int argc, char **argv)
     }
     signal(SIGBUS, on_sigbus);
 
+    if (options.act != ACT_NONE)
+        return act(&options);
+
     struct sources sources;
     struct choice choice;
     bool whole = true;
     choose(&choice, &options);
     sources_open(&sources, options.name, options.path, options.all);
-    if (options.view == VIEW_CHECK)
+    if (options.prometheus)
+        list_metrics(&sources, &options);
+    else if (options.view == VIEW_CHECK)
         whole = list_findings(&sources, options.json);
     else
         list_rows(&sources, &options, &choice);

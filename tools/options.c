@@ -30,6 +30,13 @@ enum {
     OPTION_STATE,
     OPTION_OLDER,
     OPTION_EXPIRING,
+    OPTION_PROMETHEUS,
+    OPTION_PER_KEY,
+    OPTION_RELEASE,
+    OPTION_SWEEP,
+    OPTION_UNLINK,
+    OPTION_DRY_RUN,
+    OPTION_FORCE,
 };
 
 /* From this list come the parser and the help.  An argument in brackets may be left out; an
@@ -60,6 +67,8 @@ static const struct {
     {'r', "raw", NULL, "for programs"},
     {'J', "json", NULL, "cachify-json(5)"},
     {'u', "notruncate", NULL, "never cut (as is)"},
+    {OPTION_PROMETHEUS, "prometheus", NULL, "as metrics"},
+    {OPTION_PER_KEY, "per-key", NULL, "and of each lock"},
     {'h', "help", NULL, "this help"},
     {'V', "version", NULL, "the version"},
     {0, NULL, NULL, "Which of them (TIME: 10s, 5m, 1.5h, 2d, 250ms)"},
@@ -68,6 +77,12 @@ static const struct {
     {OPTION_STATE, "state", "STATE,..", "such as held"},
     {OPTION_OLDER, "older", "TIME", "since so long"},
     {OPTION_EXPIRING, "expiring", "TIME", "so much is left"},
+    {0, NULL, NULL, "What to change (exit status: 0 done, 1 failed, 2 nothing to do)"},
+    {OPTION_RELEASE, "release", "KEY", "free this lock"},
+    {OPTION_SWEEP, "sweep", NULL, "left by the dead"},
+    {OPTION_UNLINK, "unlink", NULL, "remove the file"},
+    {OPTION_DRY_RUN, "dry-run", NULL, "say, and do not"},
+    {OPTION_FORCE, "force", NULL, "even if in use"},
 };
 
 #define OPTIONS (sizeof option_list / sizeof option_list[0])
@@ -238,6 +253,47 @@ static bool set_form(struct options *o, int code)
         return true;
     case 'u': /* nothing is ever cut */
         return true;
+    case OPTION_PROMETHEUS:
+        o->prometheus = true;
+        return true;
+    case OPTION_PER_KEY:
+        o->per_key = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static const char *const act_options[] = {
+    [ACT_RELEASE] = "release", [ACT_SWEEP] = "sweep", [ACT_UNLINK] = "unlink"};
+
+static void set_what(struct options *o, enum act act)
+{
+    if (o->act != ACT_NONE && o->act != act)
+        fail(EX_USAGE, "both --%s and --%s are given; expected one at most", act_options[act],
+             act_options[o->act]);
+    o->act = act;
+}
+
+static bool set_act(struct options *o, int code)
+{
+    switch (code) {
+    case OPTION_RELEASE:
+        set_what(o, ACT_RELEASE);
+        o->release = optarg;
+        return true;
+    case OPTION_SWEEP:
+        set_what(o, ACT_SWEEP);
+        return true;
+    case OPTION_UNLINK:
+        set_what(o, ACT_UNLINK);
+        return true;
+    case OPTION_DRY_RUN:
+        o->dry_run = true;
+        return true;
+    case OPTION_FORCE:
+        o->force = true;
+        return true;
     default:
         return false;
     }
@@ -246,7 +302,7 @@ static bool set_form(struct options *o, int code)
 static void set_option(struct options *o, int code, char **argv)
 {
     char letter[3];
-    if (set_view_or_source(o, code) || set_form(o, code))
+    if (set_view_or_source(o, code) || set_form(o, code) || set_act(o, code))
         return;
     if (set_filter(&o->filter, code)) {
         o->filtered = true;
@@ -269,7 +325,14 @@ static void set_option(struct options *o, int code, char **argv)
 
 /* ---- All of them ---- */
 
-static void check_together(const struct options *o)
+/* Whether anything is asked about how rows are shown. */
+static bool has_form(const struct options *o)
+{
+    return o->output != NULL || o->output_all || o->list_columns || o->sort != NULL || o->raw ||
+           o->noheadings;
+}
+
+static void check_sources(const struct options *o)
 {
     if (o->name != NULL && o->path != NULL)
         fail(EX_USAGE, "both --name %s and --path %s are given; expected one at most", o->name,
@@ -277,13 +340,41 @@ static void check_together(const struct options *o)
     if (o->all && (o->name != NULL || o->path != NULL))
         fail(EX_USAGE, "both --all and --%s %s are given; expected one at most",
              o->name != NULL ? "name" : "path", o->name != NULL ? o->name : o->path);
+}
+
+static void check_forms(const struct options *o)
+{
     if (o->json && o->raw)
         fail(EX_USAGE, "both --json and --raw are given; expected one at most");
     if (o->view == VIEW_TREE && o->sort != NULL)
         fail(EX_USAGE, "--sort is given, but a tree has its own order; try --waiters-list");
-    if (o->view == VIEW_CHECK && (o->output != NULL || o->output_all || o->list_columns ||
-                                  o->sort != NULL || o->filtered || o->raw))
+    if (o->view == VIEW_CHECK && (has_form(o) || o->filtered))
         fail(EX_USAGE, "--check has no columns: of the options for output it takes --json only");
+    if (o->per_key && !o->prometheus)
+        fail(EX_USAGE, "--per-key is given; expected --prometheus with it");
+    if (o->prometheus && (has_form(o) || o->json || o->view != VIEW_LOCKS))
+        fail(EX_USAGE, "--prometheus has a form of its own: it takes no other view, no columns and "
+                       "no --json");
+    if (o->prometheus && o->filtered && !o->per_key)
+        fail(EX_USAGE, "--prometheus counts whole segments; expected --per-key with what chooses "
+                       "locks");
+}
+
+static void check_acts(const struct options *o)
+{
+    if (o->act == ACT_NONE && (o->dry_run || o->force))
+        fail(EX_USAGE, "--%s is given; expected --release, --sweep or --unlink with it",
+             o->dry_run ? "dry-run" : "force");
+    if (o->act == ACT_NONE)
+        return;
+    if (o->all)
+        fail(EX_USAGE, "both --all and --%s are given; expected one segment to change",
+             act_options[o->act]);
+    if (o->force && o->act != ACT_UNLINK)
+        fail(EX_USAGE, "--force is given; expected --unlink with it");
+    if (has_form(o) || o->json || o->prometheus || o->filtered || o->view != VIEW_LOCKS)
+        fail(EX_USAGE, "--%s shows nothing: it takes --name or --path, and --dry-run",
+             act_options[o->act]);
 }
 
 static int arguments_of(const char *argument)
@@ -316,7 +407,9 @@ struct options options_parse(int argc, char **argv)
         set_option(&o, code, argv);
     if (optind < argc)
         fail(EX_USAGE, "unexpected argument \"%s\"; expected options only", argv[optind]);
-    check_together(&o);
+    check_sources(&o);
+    check_acts(&o);
+    check_forms(&o);
     if (o.view == VIEW_TREE && o.json)
         o.view = VIEW_WAITERS; /* programs find the tree in its fields */
     return o;
