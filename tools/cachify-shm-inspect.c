@@ -92,7 +92,7 @@ static void choose(struct choice *choice, struct options *o)
     *choice = (struct choice){
         .kind = kinds[o->view],
         .headings = !o->noheadings,
-        .raw = o->raw,
+        .aligned = !o->raw && !o->json,
     };
     columns_choose(choice, o->output, o->output_all, o->all ? "SEGMENT" : NULL, o->sort);
     if (!o->filtered)

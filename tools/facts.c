@@ -27,13 +27,20 @@ static struct row *new_fact(struct listing *l, const char *name, const char *uni
     return row;
 }
 
+static bool keep(struct listing *l, const struct row *row)
+{
+    if (row != NULL)
+        listing_keep(l);
+    return row != NULL;
+}
+
 static bool add_number(struct listing *l, const char *name, enum type type, uint64_t number,
                        const char *unit, const char *help)
 {
     struct row *row = new_fact(l, name, unit, help);
     if (row != NULL)
         row->value = (struct value){.number = number, .as = type};
-    return row != NULL;
+    return keep(l, row);
 }
 
 static bool add_text(struct listing *l, const char *name, const char *text, const char *help)
@@ -43,7 +50,7 @@ static bool add_text(struct listing *l, const char *name, const char *text, cons
         return false;
     snprintf(row->text, sizeof row->text, "%s", text);
     row->value = (struct value){.bytes = row->text, .len = strlen(row->text), .as = WORD};
-    return true;
+    return keep(l, row);
 }
 
 /* ---- Header ---- */

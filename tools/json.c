@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#define WRITE_AT 65536 /* bytes */
+
 static void put_field(struct text *t, const char *field, const char *suffix)
 {
     text_string(t, "\"");
@@ -87,6 +89,8 @@ bool json_listing(const struct listing *l, const char *const *segments, size_t c
     for (size_t r = 0; r < l->count; r++) {
         text_string(&t, r > 0 ? ",\n      " : "\n      ");
         put_row(&t, l->choice, listing_row(l, r));
+        if (t.len < WRITE_AT)
+            continue;
         fwrite(t.bytes, 1, t.failed ? 0 : t.len, out);
         t.len = 0;
     }

@@ -87,12 +87,14 @@ void *listing_new_row(struct listing *l, size_t size, uint64_t first, uint64_t s
     return row;
 }
 
-/* The row is the last in its block, whose memory the next one gets. */
+/* A row that does not pass is the last in its block, whose memory the next one gets. */
 void listing_keep(struct listing *l)
 {
     const void *row = l->order[l->count - 1].row;
-    if (l->choice->filter == NULL || filter_passes(l->choice->filter, row))
+    if (l->choice->filter == NULL || filter_passes(l->choice->filter, row)) {
+        listing_measure(l, row); /* now, as it is at hand */
         return;
+    }
     l->count--;
     l->blocks->used = (size_t)((const char *)row - l->blocks->bytes);
 }
@@ -105,6 +107,7 @@ void listing_free(struct listing *l)
         free(block);
     }
     free(l->order);
+    text_free(&l->scratch);
     *l = (struct listing){.choice = l->choice, .segment = l->segment};
 }
 
@@ -142,12 +145,67 @@ static int by_column(const void *order, const void *other)
     return sorting->descending ? -result : result;
 }
 
+/* ---- By numbers, a million of them ---- */
+
+#define DIGIT_BITS 11
+#define DIGITS (1u << DIGIT_BITS)
+
+static uint64_t number_in(const struct order *o, bool second)
+{
+    return second ? o->second : o->first;
+}
+
+/* One digit of all, stably. */
+static void scatter(const struct order *from, struct order *to, size_t count, bool second,
+                    unsigned shift)
+{
+    size_t at[DIGITS] = {0}, sum = 0;
+    for (size_t i = 0; i < count; i++)
+        at[number_in(&from[i], second) >> shift & (DIGITS - 1)]++;
+    for (unsigned d = 0; d < DIGITS; d++) {
+        size_t n = at[d];
+        at[d] = sum;
+        sum += n;
+    }
+    for (size_t i = 0; i < count; i++)
+        to[at[number_in(&from[i], second) >> shift & (DIGITS - 1)]++] = from[i];
+}
+
+/* From the last digit to the first, without those in which all are the same.  False: no memory
+ * for it. */
+static bool sort_by_numbers(struct listing *l)
+{
+    struct order *other = malloc(l->count * sizeof *other);
+    if (other == NULL)
+        return false;
+    for (int second = 1; second >= 0; second--) {
+        uint64_t differ = 0;
+        for (size_t i = 0; i < l->count; i++)
+            differ |= number_in(&l->order[i], second) ^ number_in(&l->order[0], second);
+        for (unsigned shift = 0; shift < 64 && differ >> shift != 0; shift += DIGIT_BITS) {
+            if ((differ >> shift & (DIGITS - 1)) == 0)
+                continue;
+            scatter(l->order, other, l->count, second, shift);
+            struct order *sorted = other;
+            other = l->order;
+            l->order = sorted;
+        }
+    }
+    free(other);
+    l->room = l->count;
+    return true;
+}
+
+#define MANY 4096 /* rows from which on that is worth its memory */
+
 void listing_sort(struct listing *l)
 {
     sorting = l->choice;
-    if (l->count > 0)
-        qsort(l->order, l->count, sizeof *l->order,
-              sorting->sort != NULL ? by_column : sorting->kind->compare);
+    bool by_numbers = sorting->sort == NULL && sorting->kind->compare == order_by_numbers;
+    if (l->count == 0 || (by_numbers && l->count >= MANY && sort_by_numbers(l)))
+        return;
+    qsort(l->order, l->count, sizeof *l->order,
+          sorting->sort != NULL ? by_column : sorting->kind->compare);
 }
 
 /* Sorted, rows lie all over the memory, so the ones to come are asked for. */
@@ -168,10 +226,13 @@ static bool to_the_right(const struct column *c)
     return c->type != BYTES && c->type != WORD && c->type != FLAG;
 }
 
-void listing_cell(struct text *t, const struct column *c, const void *row)
+static enum type type_of(const struct column *c, struct value v)
 {
-    struct value v = c->of(row);
-    enum type type = v.as != OF_COLUMN ? v.as : c->type;
+    return v.as != OF_COLUMN ? v.as : c->type;
+}
+
+static void put_value(struct text *t, enum type type, struct value v)
+{
     if (v.none)
         text_string(t, "-");
     else if (type == BYTES || type == WORD)
@@ -186,13 +247,53 @@ void listing_cell(struct text *t, const struct column *c, const void *row)
         text_unsigned(t, v.number);
 }
 
+void listing_cell(struct text *t, const struct column *c, const void *row)
+{
+    struct value v = c->of(row);
+    put_value(t, type_of(c, v), v);
+}
+
+/* Most are measured without being written. */
+static size_t width_of(struct text *scratch, enum type type, struct value v)
+{
+    if (v.none)
+        return 1;
+    if ((type == BYTES || type == WORD) && text_is_plain(v.bytes, v.len))
+        return v.len;
+    if (type == SERIAL || type == NUMBER) {
+        size_t width = 1;
+        for (uint64_t n = v.number; n >= 10; n /= 10)
+            width++;
+        return width;
+    }
+    if (type == TIME && v.number < 60000)
+        return v.number < 10000 ? strlen("1.234s") : strlen("12.345s");
+    scratch->len = 0;
+    put_value(scratch, type, v);
+    return utf8_width(scratch->bytes, scratch->len);
+}
+
+void listing_measure(struct listing *l, const void *row)
+{
+    const struct choice *choice = l->choice;
+    if (!choice->aligned)
+        return;
+    for (size_t i = 0; i < choice->count; i++) {
+        struct value v = choice->shown[i]->of(row);
+        size_t w = width_of(&l->scratch, type_of(choice->shown[i], v), v);
+        l->width[i] = w > l->width[i] ? w : l->width[i];
+    }
+}
+
 /* For programs: one blank from cell to cell, and none within; a dash is what is not there. */
 static void raw_cell(struct text *t, const struct column *c, const void *row)
 {
     size_t from = t->len;
-    listing_cell(t, c, row);
-    bool bytes = (c->type == BYTES || c->type == WORD) && !c->of(row).none;
-    if (bytes && t->len - from == 1 && t->bytes[from] == '-') {
+    struct value v = c->of(row);
+    enum type type = type_of(c, v);
+    bool bytes = (type == BYTES || type == WORD) && !v.none;
+    put_value(t, type, v);
+    if (bytes && v.len == 1 && v.bytes[0] == '-') {
         t->len = from;
         text_string(t, "\\x2d");
     } else if (bytes) {
@@ -200,69 +301,62 @@ static void raw_cell(struct text *t, const struct column *c, const void *row)
     }
 }
 
-static void measure(const struct listing *l, size_t width[COLUMNS_MOST], struct text *t)
+/* As wide as its column; the last one stays as it is. */
+static void aligned_cell(struct text *t, struct text *scratch, const struct column *c,
+                         const void *row, size_t width, bool last)
+{
+    struct value v = row != NULL ? c->of(row) : word_value(c->heading);
+    enum type type = row != NULL ? type_of(c, v) : WORD;
+    size_t w = width_of(scratch, type, v);
+    size_t gap = width > w ? width - w : 0;
+    if (to_the_right(c))
+        text_fill(t, ' ', gap);
+    put_value(t, type, v);
+    if (!to_the_right(c) && !last)
+        text_fill(t, ' ', gap);
+}
+
+static void put_line(struct text *t, struct text *scratch, const struct listing *l, const void *row)
 {
     const struct choice *choice = l->choice;
-    for (size_t i = 0; i < choice->count; i++)
-        width[i] = choice->headings ? strlen(choice->shown[i]->heading) : 0;
-    for (size_t r = 0; r < l->count; r++)
-        for (size_t i = 0; i < choice->count; i++) {
-            t->len = 0;
-            listing_cell(t, choice->shown[i], l->order[r].row);
-            size_t w = utf8_width(t->bytes, t->len);
-            width[i] = w > width[i] ? w : width[i];
-        }
-}
-
-/* The cell that was put at `from` gets as wide as its column; the last one stays as it is. */
-static void pad(struct text *t, size_t from, const struct choice *choice, size_t i, size_t width)
-{
-    size_t w = utf8_width(t->bytes + from, t->len - from);
-    size_t gap = width > w ? width - w : 0;
-    if (to_the_right(choice->shown[i])) {
-        size_t len = t->len - from;
-        text_fill(t, ' ', gap);
-        if (t->failed)
-            return;
-        memmove(t->bytes + from + gap, t->bytes + from, len);
-        memset(t->bytes + from, ' ', gap);
-    } else if (i + 1 < choice->count) {
-        text_fill(t, ' ', gap);
-    }
-}
-
-static void put_line(struct text *t, const struct choice *choice, const void *row,
-                     const size_t width[COLUMNS_MOST], FILE *out)
-{
-    t->len = 0;
     for (size_t i = 0; i < choice->count; i++) {
+        const struct column *c = choice->shown[i];
+        size_t heading = choice->headings ? strlen(c->heading) : 0;
         if (i > 0)
             text_fill(t, ' ', 1);
-        size_t from = t->len;
-        if (row == NULL)
-            text_string(t, choice->shown[i]->heading);
-        else if (choice->raw)
-            raw_cell(t, choice->shown[i], row);
+        if (choice->aligned)
+            aligned_cell(t, scratch, c, row, l->width[i] > heading ? l->width[i] : heading,
+                         i + 1 == choice->count);
+        else if (row == NULL)
+            text_string(t, c->heading);
         else
-            listing_cell(t, choice->shown[i], row);
-        if (!choice->raw)
-            pad(t, from, choice, i, width[i]);
+            raw_cell(t, c, row);
     }
     text_fill(t, '\n', 1);
+}
+
+#define WRITE_AT 65536 /* bytes */
+
+static void put_out(struct text *t, size_t from, FILE *out)
+{
+    if (t->len < from)
+        return;
     fwrite(t->bytes, 1, t->failed ? 0 : t->len, out);
+    t->len = 0;
 }
 
 bool listing_table(const struct listing *l, FILE *out)
 {
-    struct text t = {0};
-    size_t width[COLUMNS_MOST];
-    if (!l->choice->raw)
-        measure(l, width, &t);
+    struct text t = {0}, scratch = {0};
     if (l->choice->headings)
-        put_line(&t, l->choice, NULL, width, out);
-    for (size_t r = 0; r < l->count; r++)
-        put_line(&t, l->choice, listing_row(l, r), width, out);
-    bool done = !t.failed;
+        put_line(&t, &scratch, l, NULL);
+    for (size_t r = 0; r < l->count; r++) {
+        put_line(&t, &scratch, l, listing_row(l, r));
+        put_out(&t, WRITE_AT, out);
+    }
+    put_out(&t, 0, out);
+    bool done = !t.failed && !scratch.failed && !l->scratch.failed;
     text_free(&t);
+    text_free(&scratch);
     return done;
 }

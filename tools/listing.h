@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "text.h"
+
 /* ---- Kinds of rows ---- */
 
 enum type {
@@ -88,7 +90,7 @@ struct choice {
     bool descending;
     const struct filter *filter; /* NULL: all rows */
     bool headings;
-    bool raw;
+    bool aligned; /* under each other */
 };
 
 /* ---- A listing ---- */
@@ -101,13 +103,18 @@ struct listing {
     struct order *order;
     size_t count;
     size_t room;
+    size_t width[COLUMNS_MOST]; /* of the widest cell in each column shown */
+    struct text scratch;
 };
 
 /* Memory for another row, to be filled, its segment already there.  NULL if memory is short. */
 void *listing_new_row(struct listing *listing, size_t size, uint64_t first, uint64_t second);
 
-/* The row that was filled last stays only if the filter lets it pass. */
+/* The row that was filled last is counted in, if the filter lets it pass. */
 void listing_keep(struct listing *listing);
+
+/* The same of a row that has changed since. */
+void listing_measure(struct listing *listing, const void *row);
 
 /* Puts it in order. */
 void listing_sort(struct listing *listing);
@@ -119,7 +126,6 @@ const void *listing_row(const struct listing *listing, size_t r);
 bool listing_table(const struct listing *listing, FILE *out);
 
 /* One cell as it is in a table. */
-struct text;
 void listing_cell(struct text *t, const struct column *column, const void *row);
 
 void listing_free(struct listing *listing);

@@ -177,6 +177,11 @@ static size_t plain_run(const char *bytes, size_t len)
     return n;
 }
 
+bool text_is_plain(const char *bytes, size_t len)
+{
+    return plain_run(bytes, len) == len;
+}
+
 static void put_hex(struct text *t, const char *before, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {

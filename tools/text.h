@@ -30,6 +30,9 @@ void text_duration(struct text *t, int64_t ms);
  * appears as \xNN, and so does a backslash before an x. */
 void text_escaped(struct text *t, const char *bytes, size_t len);
 
+/* Whether text_escaped, and JSON, leave all of them as they are, each a column wide. */
+bool text_is_plain(const char *bytes, size_t len);
+
 /* Every blank from there on becomes \x20. */
 void text_blanks(struct text *t, size_t from);
 

@@ -101,8 +101,9 @@ static bool add_waiter(struct listing *l, const struct waiter_row *w, size_t pla
     row->event_loop = w->event_loop;
     row->place = place;
     memcpy(row->command, w->command, sizeof row->command);
-    if (!l->choice->raw)
+    if (l->choice->aligned)
         snprintf(row->label, sizeof row->label, "%s%zu", branch(last), place);
+    listing_keep(l);
     return true;
 }
 
@@ -147,6 +148,8 @@ bool tree_add(struct listing *l, const cachify_shm_view_t *view, const struct fi
         done = add_line(l, &line, &r, &search);
     if (done && search.count > 0)
         check_status(cachify_shm_leases(view, found_lease, &search, NULL));
+    for (size_t i = 0; done && i < search.count; i++)
+        listing_measure(l, search.lock[i]);
     free(search.lock);
     listing_free(&line);
     return done;
