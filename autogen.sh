@@ -36,6 +36,8 @@ cmd     clang-tidy    clang-tidy
 cmd     cppcheck      cppcheck
 cmd     gcovr         gcovr
 cmd     spin          spin
+cmd     tmux          tmux
+cmd     mandoc        mandoc
 cmd     valgrind      valgrind,libc6-dbg
 cmd     musl-gcc      musl-tools
 cmd     qemu-aarch64  qemu-user

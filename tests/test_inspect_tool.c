@@ -298,7 +298,7 @@ START_TEST(the_manual_has_what_the_help_has)
     while ((at = strstr(at, " Ar ")) != NULL)
         *at = '\n';
     RUN("--help");
-    ck_assert_uint_eq(options_in_manual(), 31);
+    ck_assert_uint_eq(options_in_manual(), 32);
     RUN("-H");
     assert_columns_in_manual(11);
     RUN("-H", "--waiters-list");
@@ -306,6 +306,8 @@ START_TEST(the_manual_has_what_the_help_has)
     RUN("-H", "--waiters");
     assert_columns_in_manual(10);
     RUN("-H", "--processes");
+    assert_columns_in_manual(11);
+    RUN("-H", "--watch");
     assert_columns_in_manual(11);
     RUN("-H", "--stats");
     assert_columns_in_manual(5);

@@ -11,6 +11,8 @@ static cachify_lease_t lease, second;
 
 /* ---- A checker of the format ---- */
 
+#define SERIES 4000
+
 /* What one metric has shown so far: its samples lie together, behind one HELP and one TYPE. */
 struct exposition {
     char name[64];      /* of the metric under way */
@@ -87,7 +89,7 @@ static const char *bad_sample(struct exposition *e, const char *line)
         if (strlen(e->series[i]) == (size_t)(at - line) &&
             memcmp(e->series[i], line, (size_t)(at - line)) == 0)
             return "a series twice";
-    ck_assert_uint_lt(e->samples, 500);
+    ck_assert_uint_lt(e->samples, SERIES);
     snprintf(e->series[e->samples++], 512, "%.*s", (int)(at - line), line);
     if (strcmp(at + 1, "+Inf") == 0 || strcmp(at + 1, "-Inf") == 0 || strcmp(at + 1, "NaN") == 0)
         return NULL;
@@ -119,7 +121,7 @@ static const char *bad_head(struct exposition *e, const char *line)
 /* What is wrong in a text, and in which line; NULL: nothing. */
 static const char *bad_exposition(const char *text, unsigned *line)
 {
-    struct exposition e = {.series = calloc(500, sizeof *e.series)};
+    struct exposition e = {.series = calloc(SERIES, sizeof *e.series)};
     const char *bad = NULL;
     ck_assert_ptr_nonnull(e.series);
     if (!utf8_valid(text, strlen(text)))

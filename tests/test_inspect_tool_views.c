@@ -241,9 +241,9 @@ START_TEST(all_lists_every_segment_and_says_which)
     snprintf(expected, sizeof expected, "%s in another\n", other);
     ck_assert_ptr_nonnull(strstr(ran.out, expected));
     ck_assert_ptr_null(strstr(ran.out, path));
-    RUN("--all");
+    RUN("--all", "--key", "in *");
     ck_assert_ptr_eq(strstr(ran.out, "SEGMENT "), ran.out);
-    RUN("--all", "-J");
+    RUN("--all", "-J", "--key", "in *");
     assert_json();
     snprintf(expected, sizeof expected, "\"%s\"", other);
     ck_assert_ptr_nonnull(strstr(ran.out, expected));

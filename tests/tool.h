@@ -5,7 +5,7 @@
 #include "support.h"
 
 #define TOOL_ROOM (1 << 20)
-#define TOOL_LINES 200
+#define TOOL_LINES 4000
 
 /* Of the last run. */
 extern struct ran {

@@ -157,6 +157,7 @@ int act(const struct options *o)
 {
     struct sources sources;
     sources_open(&sources, o->name, o->path, false);
+    sources_warn(&sources);
     const cachify_shm_view_t *view = sources.view[0];
     int status = o->act == ACT_RELEASE ? release(view, o->release, o->dry_run)
                  : o->act == ACT_SWEEP ? sweep(view, o->dry_run)

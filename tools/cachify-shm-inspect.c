@@ -8,17 +8,16 @@
 
 #include "act.h"
 #include "columns.h"
-#include "facts.h"
 #include "findings.h"
+#include "hot.h"
 #include "json.h"
-#include "leases.h"
 #include "metrics.h"
 #include "options.h"
-#include "processes.h"
 #include "say.h"
+#include "screen.h"
 #include "sources.h"
-#include "tree.h"
-#include "waiters.h"
+#include "views.h"
+#include "watch.h"
 
 /* Whoever may write the file may also cut it short under our eyes. */
 static void on_sigbus(int signal)
@@ -26,6 +25,7 @@ static void on_sigbus(int signal)
     static const char text[] = PROGRAM ": the segment was truncated, or its memory failed, while "
                                        "it was being read\n";
     (void)signal;
+    screen_leave();
     if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
         _exit(EXIT_FAILURE);
     _exit(EXIT_FAILURE);
@@ -57,59 +57,11 @@ static bool list_findings(const struct sources *sources, bool json)
 
 /* ---- Rows ---- */
 
-static const struct kind *const kinds[] = {
-    [VIEW_LOCKS] = &leases,        [VIEW_TREE] = &tree,         [VIEW_WAITERS] = &waiters,
-    [VIEW_PROCESSES] = &processes, [VIEW_STATS] = &stats_facts, [VIEW_HEADER] = &header_facts,
-    [VIEW_CHECK] = &leases,
-};
-
-/* False if memory is short. */
-static bool add_rows(const struct options *o, const cachify_shm_view_t *segment, struct listing *l)
-{
-    int short_of_memory = 0;
-    l->segment = cachify_shm_path(segment);
-    switch (o->view) {
-    case VIEW_TREE:
-        return tree_add(l, segment, o->filtered ? &o->filter : NULL);
-    case VIEW_STATS:
-        return stats_add(l, segment);
-    case VIEW_HEADER:
-        return header_add(l, segment);
-    case VIEW_WAITERS:
-        check_status(cachify_shm_waiters(segment, waiters_add, l, &short_of_memory));
-        return !short_of_memory;
-    case VIEW_PROCESSES:
-        check_status(cachify_shm_processes(segment, processes_add, l, &short_of_memory));
-        return !short_of_memory;
-    default:
-        check_status(cachify_shm_leases(segment, leases_add, l, &short_of_memory));
-        return !short_of_memory;
-    }
-}
-
-static void choose(struct choice *choice, struct options *o)
-{
-    *choice = (struct choice){
-        .kind = kinds[o->view],
-        .headings = !o->noheadings,
-        .aligned = !o->raw && !o->json,
-    };
-    columns_choose(choice, o->output, o->output_all, o->all ? "SEGMENT" : NULL, o->sort);
-    if (!o->filtered)
-        return;
-    filter_bind(&o->filter, o->view == VIEW_TREE ? &waiters : choice->kind);
-    if (o->view != VIEW_TREE) /* whose lines are filtered before there is a tree of them */
-        choice->filter = &o->filter;
-}
-
 static void list_rows(const struct sources *sources, const struct options *o,
                       const struct choice *choice)
 {
     struct listing l = {.choice = choice};
-    for (size_t i = 0; i < sources->count; i++)
-        if (!add_rows(o, sources->view[i], &l))
-            fail(EXIT_FAILURE, "not enough memory for the list");
-    listing_sort(&l);
+    view_list(o, sources, &l);
     bool complete = o->json ? json_listing(&l, sources->path, sources->count, o->all, stdout)
                             : listing_table(&l, stdout);
     if (!complete)
@@ -134,19 +86,24 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     if (options.list_columns) {
-        columns_print(kinds[options.view], stdout);
+        columns_print(options.watch_ms != 0 && options.view == VIEW_LOCKS ? &hot
+                                                                          : view_kind(options.view),
+                      stdout);
         return EXIT_SUCCESS;
     }
     signal(SIGBUS, on_sigbus);
 
     if (options.act != ACT_NONE)
         return act(&options);
+    if (options.watch_ms != 0)
+        return watch(&options);
 
     struct sources sources;
     struct choice choice;
     bool whole = true;
-    choose(&choice, &options);
+    view_choose(&choice, &options, view_kind(options.view));
     sources_open(&sources, options.name, options.path, options.all);
+    sources_warn(&sources);
     if (options.prometheus)
         list_metrics(&sources, &options);
     else if (options.view == VIEW_CHECK)

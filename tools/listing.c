@@ -247,12 +247,6 @@ static void put_value(struct text *t, enum type type, struct value v)
         text_unsigned(t, v.number);
 }
 
-void listing_cell(struct text *t, const struct column *c, const void *row)
-{
-    struct value v = c->of(row);
-    put_value(t, type_of(c, v), v);
-}
-
 /* Most are measured without being written. */
 static size_t width_of(struct text *scratch, enum type type, struct value v)
 {
@@ -332,7 +326,14 @@ static void put_line(struct text *t, struct text *scratch, const struct listing 
         else
             raw_cell(t, c, row);
     }
-    text_fill(t, '\n', 1);
+}
+
+void listing_line(const struct listing *l, const void *row, struct text *t)
+{
+    struct text scratch = {0};
+    put_line(t, &scratch, l, row);
+    t->failed = t->failed || scratch.failed;
+    text_free(&scratch);
 }
 
 #define WRITE_AT 65536 /* bytes */
@@ -348,10 +349,13 @@ static void put_out(struct text *t, size_t from, FILE *out)
 bool listing_table(const struct listing *l, FILE *out)
 {
     struct text t = {0}, scratch = {0};
-    if (l->choice->headings)
+    if (l->choice->headings) {
         put_line(&t, &scratch, l, NULL);
+        text_fill(&t, '\n', 1);
+    }
     for (size_t r = 0; r < l->count; r++) {
         put_line(&t, &scratch, l, listing_row(l, r));
+        text_fill(&t, '\n', 1);
         put_out(&t, WRITE_AT, out);
     }
     put_out(&t, 0, out);

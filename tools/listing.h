@@ -125,8 +125,8 @@ const void *listing_row(const struct listing *listing, size_t r);
 /* Of a sorted one.  True once written as far as stdio knows; false if memory is short. */
 bool listing_table(const struct listing *listing, FILE *out);
 
-/* One cell as it is in a table. */
-void listing_cell(struct text *t, const struct column *column, const void *row);
+/* One line of it without its end; row NULL: the headings. */
+void listing_line(const struct listing *listing, const void *row, struct text *t);
 
 void listing_free(struct listing *listing);
 

@@ -69,6 +69,7 @@ static const struct {
     {'u', "notruncate", NULL, "never cut (as is)"},
     {OPTION_PROMETHEUS, "prometheus", NULL, "as metrics"},
     {OPTION_PER_KEY, "per-key", NULL, "and of each lock"},
+    {'w', "watch", "[SECS]", "redraw, like top"},
     {'h', "help", NULL, "this help"},
     {'V', "version", NULL, "the version"},
     {0, NULL, NULL, "Which of them (TIME: 10s, 5m, 1.5h, 2d, 250ms)"},
@@ -253,6 +254,11 @@ static bool set_form(struct options *o, int code)
         return true;
     case 'u': /* nothing is ever cut */
         return true;
+    case 'w':
+        o->watch_ms = optarg != NULL ? time_argument("watch") : WATCH_MS;
+        if (o->watch_ms < WATCH_LEAST_MS)
+            fail(EX_USAGE, "--watch is %s; expected %d ms or more", optarg, WATCH_LEAST_MS);
+        return true;
     case OPTION_PROMETHEUS:
         o->prometheus = true;
         return true;
@@ -360,6 +366,12 @@ static void check_forms(const struct options *o)
                        "locks");
 }
 
+static void check_watch(const struct options *o)
+{
+    if (o->watch_ms != 0 && (o->json || o->raw || o->prometheus || o->view == VIEW_CHECK))
+        fail(EX_USAGE, "--watch draws tables: it takes no --json, --raw, --prometheus or --check");
+}
+
 static void check_acts(const struct options *o)
 {
     if (o->act == ACT_NONE && (o->dry_run || o->force))
@@ -372,7 +384,8 @@ static void check_acts(const struct options *o)
              act_options[o->act]);
     if (o->force && o->act != ACT_UNLINK)
         fail(EX_USAGE, "--force is given; expected --unlink with it");
-    if (has_form(o) || o->json || o->prometheus || o->filtered || o->view != VIEW_LOCKS)
+    if (has_form(o) || o->json || o->watch_ms != 0 || o->prometheus || o->filtered ||
+        o->view != VIEW_LOCKS)
         fail(EX_USAGE, "--%s shows nothing: it takes --name or --path, and --dry-run",
              act_options[o->act]);
 }
@@ -403,13 +416,18 @@ struct options options_parse(int argc, char **argv)
         }
     }
     opterr = 0;
-    for (int code; (code = getopt_long(argc, argv, letters, known, NULL)) != -1;)
+    for (int code; (code = getopt_long(argc, argv, letters, known, NULL)) != -1;) {
+        int64_t ms; /* "-w 5" as well as "-w5" */
+        if (code == 'w' && optarg == NULL && optind < argc && duration_parse(argv[optind], &ms))
+            optarg = argv[optind++];
         set_option(&o, code, argv);
+    }
     if (optind < argc)
         fail(EX_USAGE, "unexpected argument \"%s\"; expected options only", argv[optind]);
     check_sources(&o);
     check_acts(&o);
     check_forms(&o);
+    check_watch(&o);
     if (o.view == VIEW_TREE && o.json)
         o.view = VIEW_WAITERS; /* programs find the tree in its fields */
     return o;

@@ -7,9 +7,13 @@
 #include <string.h>
 #include <sysexits.h>
 
+void (*say_first)(void);
+
 __attribute__((format(printf, 1, 0))) static void say_list(const char *format, va_list args)
 {
     fflush(stdout);
+    if (say_first != NULL)
+        say_first();
     fputs(PROGRAM ": ", stderr);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);

@@ -9,6 +9,9 @@
 /* Exit statuses beside EXIT_SUCCESS, EXIT_FAILURE and EX_USAGE. */
 #define EXIT_NOTHING 2 /* asked to act, and there was nothing to do */
 
+/* Called before anything is said, if it is set: what has the terminal gives it back. */
+extern void (*say_first)(void);
+
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 
 /* What was printed before goes out first. */

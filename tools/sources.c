@@ -63,6 +63,10 @@ void sources_open(struct sources *s, const char *name, const char *path, bool al
         check_status(cachify_shm_open(name, path, &view));
         add(s, view);
     }
+}
+
+void sources_warn(const struct sources *s)
+{
     for (size_t i = 0; i < s->count; i++)
         warn_of_other_boot(s->view[i]);
 }

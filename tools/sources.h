@@ -18,6 +18,9 @@ struct sources {
  * are passed over. */
 void sources_open(struct sources *sources, const char *name, const char *path, bool all);
 
+/* Says which ones are of another boot. */
+void sources_warn(const struct sources *sources);
+
 void sources_close(struct sources *sources);
 
 #endif

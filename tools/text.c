@@ -150,6 +150,19 @@ size_t utf8_width(const char *bytes, size_t len)
     return width;
 }
 
+size_t utf8_fit(const char *bytes, size_t len, size_t columns)
+{
+    uint32_t character;
+    for (size_t i = 0, n, width = 0; i < len; i += n) {
+        n = utf8_next(bytes + i, len - i, &character);
+        n += n == 0;
+        width += utf8_width(bytes + i, n);
+        if (width > columns)
+            return i;
+    }
+    return len;
+}
+
 /* C0, DEL and C1. */
 static bool is_control(uint32_t c)
 {

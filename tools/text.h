@@ -47,4 +47,7 @@ bool utf8_valid(const char *bytes, size_t len);
 /* Columns that UTF-8 takes on a terminal. */
 size_t utf8_width(const char *bytes, size_t len);
 
+/* How many of the bytes fit into so many columns, whole characters. */
+size_t utf8_fit(const char *bytes, size_t len, size_t columns);
+
 #endif
