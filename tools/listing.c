@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "filter.h"
 #include "text.h"
@@ -40,23 +41,41 @@ struct value segment_value(const void *row)
 
 /* ---- Rows ---- */
 
-/* Rows lie one after another in blocks that never move. */
+/* Rows lie one after another in blocks that never move; of many rows in large ones, which the
+ * kernel may make of large pages. */
+#define BLOCK_FIRST ((size_t)1 << 18)
+#define BLOCK_LARGE ((size_t)1 << 23)
+#define PAGE_LARGE ((size_t)1 << 21)
+
 struct block {
     struct block *next;
+    size_t room;
     size_t used;
-    _Alignas(uint64_t) char bytes[1 << 18];
+    _Alignas(uint64_t) char bytes[];
 };
+
+static struct block *new_block(struct block *next)
+{
+    size_t size = next == NULL ? BLOCK_FIRST : BLOCK_LARGE;
+    struct block *block = aligned_alloc(next == NULL ? _Alignof(uint64_t) : PAGE_LARGE, size);
+    if (block == NULL)
+        return NULL;
+    if (next != NULL)
+        madvise(block, size, MADV_HUGEPAGE); /* at most it does nothing */
+    block->next = next;
+    block->room = size - sizeof *block;
+    block->used = 0;
+    return block;
+}
 
 static void *new_row(struct listing *l, size_t size)
 {
     const size_t align = _Alignof(uint64_t);
     size = (size + align - 1) / align * align;
-    if (l->blocks == NULL || sizeof l->blocks->bytes - l->blocks->used < size) {
-        struct block *block = malloc(sizeof *block);
+    if (l->blocks == NULL || l->blocks->room - l->blocks->used < size) {
+        struct block *block = new_block(l->blocks);
         if (block == NULL)
             return NULL;
-        block->next = l->blocks;
-        block->used = 0;
         l->blocks = block;
     }
     void *row = l->blocks->bytes + l->blocks->used;
@@ -211,10 +230,12 @@ void listing_sort(struct listing *l)
 /* Sorted, rows lie all over the memory, so the ones to come are asked for. */
 const void *listing_row(const struct listing *l, size_t r)
 {
-    const size_t ahead = 8, line = 64;
+    const size_t ahead = 16, line = 64;
     if (r + ahead < l->count) {
-        __builtin_prefetch(l->order[r + ahead].row);
-        __builtin_prefetch((const char *)l->order[r + ahead].row + line);
+        const char *next = l->order[r + ahead].row;
+        __builtin_prefetch(next);
+        __builtin_prefetch(next + line);
+        __builtin_prefetch(next + 2 * line);
     }
     return l->order[r].row;
 }
@@ -235,7 +256,9 @@ static void put_value(struct text *t, enum type type, struct value v)
 {
     if (v.none)
         text_string(t, "-");
-    else if (type == BYTES || type == WORD)
+    else if (type == WORD)
+        text_put(t, v.bytes, v.len);
+    else if (type == BYTES)
         text_escaped(t, v.bytes, v.len);
     else if (type == TIME)
         text_duration(t, (int64_t)v.number);
@@ -247,26 +270,26 @@ static void put_value(struct text *t, enum type type, struct value v)
         text_unsigned(t, v.number);
 }
 
-/* Most are measured without being written. */
+static size_t digits_of(uint64_t number)
+{
+    size_t digits = 1;
+    for (; number >= 10; number /= 10)
+        digits++;
+    return digits;
+}
+
 static size_t width_of(struct text *scratch, enum type type, struct value v)
 {
-    if (v.none)
-        return 1;
-    if ((type == BYTES || type == WORD) && text_is_plain(v.bytes, v.len))
-        return v.len;
-    if (type == SERIAL || type == NUMBER) {
-        size_t width = 1;
-        for (uint64_t n = v.number; n >= 10; n /= 10)
-            width++;
-        return width;
-    }
     if (type == TIME && v.number < 60000)
         return v.number < 10000 ? strlen("1.234s") : strlen("12.345s");
+    if (type == WORD || (type == BYTES && text_is_plain(v.bytes, v.len)))
+        return v.len;
     scratch->len = 0;
     put_value(scratch, type, v);
     return utf8_width(scratch->bytes, scratch->len);
 }
 
+/* Most are measured without being written; of numbers it is enough to know the largest. */
 void listing_measure(struct listing *l, const void *row)
 {
     const struct choice *choice = l->choice;
@@ -274,8 +297,27 @@ void listing_measure(struct listing *l, const void *row)
         return;
     for (size_t i = 0; i < choice->count; i++) {
         struct value v = choice->shown[i]->of(row);
-        size_t w = width_of(&l->scratch, type_of(choice->shown[i], v), v);
-        l->width[i] = w > l->width[i] ? w : l->width[i];
+        enum type type = type_of(choice->shown[i], v);
+        if (v.none) {
+            l->width[i] = l->width[i] > 0 ? l->width[i] : 1;
+        } else if (type == NUMBER || type == SERIAL) {
+            l->largest[i] = v.number > l->largest[i] ? v.number : l->largest[i];
+        } else {
+            size_t w = width_of(&l->scratch, type, v);
+            l->width[i] = w > l->width[i] ? w : l->width[i];
+        }
+    }
+}
+
+/* How wide each column shown gets. */
+static void get_widths(const struct listing *l, size_t width[COLUMNS_MOST])
+{
+    const struct choice *choice = l->choice;
+    for (size_t i = 0; i < choice->count; i++) {
+        size_t heading = choice->headings ? strlen(choice->shown[i]->heading) : 0;
+        size_t number = l->largest[i] > 0 ? digits_of(l->largest[i]) : l->count > 0;
+        width[i] = l->width[i] > number ? l->width[i] : number;
+        width[i] = width[i] > heading ? width[i] : heading;
     }
 }
 
@@ -296,31 +338,36 @@ static void raw_cell(struct text *t, const struct column *c, const void *row)
 }
 
 /* As wide as its column; the last one stays as it is. */
-static void aligned_cell(struct text *t, struct text *scratch, const struct column *c,
-                         const void *row, size_t width, bool last)
+static void aligned_cell(struct text *t, const struct column *c, const void *row, size_t width,
+                         bool last)
 {
     struct value v = row != NULL ? c->of(row) : word_value(c->heading);
     enum type type = row != NULL ? type_of(c, v) : WORD;
-    size_t w = width_of(scratch, type, v);
+    size_t from = t->len;
+    bool odd = type == BYTES && !v.none && !text_is_plain(v.bytes, v.len);
+    put_value(t, type == BYTES && !odd ? WORD : type, v);
+    size_t len = t->len - from;
+    size_t w = odd ? utf8_width(t->bytes + from, len) : len;
     size_t gap = width > w ? width - w : 0;
-    if (to_the_right(c))
-        text_fill(t, ' ', gap);
-    put_value(t, type, v);
-    if (!to_the_right(c) && !last)
-        text_fill(t, ' ', gap);
+    if (gap == 0 || (last && !to_the_right(c)))
+        return;
+    text_fill(t, ' ', gap);
+    if (!to_the_right(c) || t->failed)
+        return;
+    memmove(t->bytes + from + gap, t->bytes + from, len);
+    memset(t->bytes + from, ' ', gap);
 }
 
-static void put_line(struct text *t, struct text *scratch, const struct listing *l, const void *row)
+static void put_line(struct text *t, const struct listing *l, const void *row,
+                     const size_t width[COLUMNS_MOST])
 {
     const struct choice *choice = l->choice;
     for (size_t i = 0; i < choice->count; i++) {
         const struct column *c = choice->shown[i];
-        size_t heading = choice->headings ? strlen(c->heading) : 0;
         if (i > 0)
-            text_fill(t, ' ', 1);
+            text_byte(t, ' ');
         if (choice->aligned)
-            aligned_cell(t, scratch, c, row, l->width[i] > heading ? l->width[i] : heading,
-                         i + 1 == choice->count);
+            aligned_cell(t, c, row, width[i], i + 1 == choice->count);
         else if (row == NULL)
             text_string(t, c->heading);
         else
@@ -330,10 +377,9 @@ static void put_line(struct text *t, struct text *scratch, const struct listing 
 
 void listing_line(const struct listing *l, const void *row, struct text *t)
 {
-    struct text scratch = {0};
-    put_line(t, &scratch, l, row);
-    t->failed = t->failed || scratch.failed;
-    text_free(&scratch);
+    size_t width[COLUMNS_MOST];
+    get_widths(l, width);
+    put_line(t, l, row, width);
 }
 
 #define WRITE_AT 65536 /* bytes */
@@ -348,19 +394,20 @@ static void put_out(struct text *t, size_t from, FILE *out)
 
 bool listing_table(const struct listing *l, FILE *out)
 {
-    struct text t = {0}, scratch = {0};
+    struct text t = {0};
+    size_t width[COLUMNS_MOST];
+    get_widths(l, width);
     if (l->choice->headings) {
-        put_line(&t, &scratch, l, NULL);
+        put_line(&t, l, NULL, width);
         text_fill(&t, '\n', 1);
     }
     for (size_t r = 0; r < l->count; r++) {
-        put_line(&t, &scratch, l, listing_row(l, r));
-        text_fill(&t, '\n', 1);
+        put_line(&t, l, listing_row(l, r), width);
+        text_byte(&t, '\n');
         put_out(&t, WRITE_AT, out);
     }
     put_out(&t, 0, out);
-    bool done = !t.failed && !scratch.failed && !l->scratch.failed;
+    bool done = !t.failed && !l->scratch.failed;
     text_free(&t);
-    text_free(&scratch);
     return done;
 }

@@ -103,7 +103,8 @@ struct listing {
     struct order *order;
     size_t count;
     size_t room;
-    size_t width[COLUMNS_MOST]; /* of the widest cell in each column shown */
+    size_t width[COLUMNS_MOST];     /* of the widest cell in each column shown, */
+    uint64_t largest[COLUMNS_MOST]; /* or the largest number */
     struct text scratch;
 };
 

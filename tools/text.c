@@ -8,7 +8,7 @@ static const char hex_digits[] = "0123456789abcdef";
 
 /* ---- The string ---- */
 
-static bool make_room(struct text *t, size_t more)
+bool text_make_room(struct text *t, size_t more)
 {
     if (t->room - t->len >= more)
         return true;
@@ -29,14 +29,6 @@ void text_free(struct text *t)
     *t = (struct text){0};
 }
 
-void text_put(struct text *t, const void *bytes, size_t len)
-{
-    if (len == 0 || !make_room(t, len))
-        return;
-    memcpy(t->bytes + t->len, bytes, len);
-    t->len += len;
-}
-
 void text_string(struct text *t, const char *string)
 {
     text_put(t, string, strlen(string));
@@ -44,20 +36,31 @@ void text_string(struct text *t, const char *string)
 
 void text_fill(struct text *t, char c, size_t count)
 {
-    if (count == 0 || !make_room(t, count))
+    if (count == 0 || !text_make_room(t, count))
         return;
     memset(t->bytes + t->len, c, count);
     t->len += count;
 }
 
+/* Two digits at a time. */
 void text_unsigned(struct text *t, uint64_t number)
 {
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
     char digits[20];
     size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number != 0);
+    for (; number >= 100; number /= 100) {
+        at -= 2;
+        memcpy(digits + at, pairs + 2 * (number % 100), 2);
+    }
+    if (number >= 10) {
+        at -= 2;
+        memcpy(digits + at, pairs + 2 * number, 2);
+    } else {
+        digits[--at] = (char)('0' + number);
+    }
     text_put(t, digits + at, sizeof digits - at);
 }
 
@@ -88,19 +91,66 @@ static void two_parts(struct text *t, int64_t large, const char *between, int64_
     text_string(t, end);
 }
 
+/* The most usual ones by far, where there are very many. */
+static void put_seconds(struct text *t, unsigned ms)
+{
+    char text[] = {
+        (char)('0' + ms / 10000),   (char)('0' + ms / 1000 % 10), '.', (char)('0' + ms / 100 % 10),
+        (char)('0' + ms / 10 % 10), (char)('0' + ms % 10),        's'};
+    size_t skipped = ms < 10000;
+    text_put(t, text + skipped, sizeof text - skipped);
+}
+
 void text_duration(struct text *t, int64_t ms)
 {
     const int64_t second = 1000, minute = 60 * second, hour = 60 * minute, day = 24 * hour;
     if (ms == INT64_MAX)
         text_string(t, "never");
-    else if (ms < minute)
-        two_parts(t, ms / second, ".", ms % second, 3, "s");
+    else if (ms >= 0 && ms < minute)
+        put_seconds(t, (unsigned)ms);
     else if (ms < hour)
         two_parts(t, ms / minute, "m", ms % minute / second, 2, "s");
     else if (ms < day)
         two_parts(t, ms / hour, "h", ms % hour / minute, 2, "m");
     else
         two_parts(t, ms / day, "d", ms % day / hour, 2, "h");
+}
+
+/* ---- Plain bytes ---- */
+
+static bool is_plain(char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '\\' && c != '"';
+}
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* A bit for each byte below b (1 to 128), if none has its highest bit set. */
+static uint64_t below(uint64_t word, unsigned b)
+{
+    return (word - EACH(b)) & ~word & EACH(0x80);
+}
+
+/* Whether all eight bytes are plain; at times it is not sure, and says no. */
+static bool all_plain(uint64_t word)
+{
+    uint64_t bad = (word & EACH(0x80)) | below(word, 0x20) | below(word ^ EACH('\\'), 1) |
+                   below(word ^ EACH('"'), 1) | below(word ^ EACH(0x7f), 1);
+    return bad == 0;
+}
+
+/* The longest run from here that means itself everywhere. */
+static size_t plain_run(const char *bytes, size_t len)
+{
+    size_t n = 0;
+    for (uint64_t word; n + 8 <= len; n += 8) {
+        memcpy(&word, bytes + n, 8);
+        if (!all_plain(word))
+            break;
+    }
+    while (n < len && is_plain(bytes[n]))
+        n++;
+    return n;
 }
 
 /* ---- UTF-8 ---- */
@@ -140,8 +190,8 @@ bool utf8_valid(const char *bytes, size_t len)
 size_t utf8_width(const char *bytes, size_t len)
 {
     uint32_t character;
-    size_t width = 0;
-    for (size_t i = 0, n; i < len; i += n) {
+    size_t width = plain_run(bytes, len);
+    for (size_t i = width, n; i < len; i += n) {
         n = utf8_next(bytes + i, len - i, &character);
         int columns = character < 0x80 ? 1 : wcwidth((wchar_t)character);
         width += columns >= 0 ? (size_t)columns : 1; /* a locale that does not know it */
@@ -174,20 +224,6 @@ static bool confuses_terminal(uint32_t c)
 {
     return (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e ||
            c == 0x200f;
-}
-
-static bool is_plain(char c)
-{
-    return c >= 0x20 && c < 0x7f && c != '\\' && c != '"';
-}
-
-/* The longest run from here that means itself everywhere. */
-static size_t plain_run(const char *bytes, size_t len)
-{
-    size_t n = 0;
-    while (n < len && is_plain(bytes[n]))
-        n++;
-    return n;
 }
 
 bool text_is_plain(const char *bytes, size_t len)

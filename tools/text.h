@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Begins as {0}.  Once memory is short, `failed` stays set and nothing is appended. */
 struct text {
@@ -17,7 +18,23 @@ struct text {
 
 void text_free(struct text *t);
 
-void text_put(struct text *t, const void *bytes, size_t len);
+/* False: memory is short. */
+bool text_make_room(struct text *t, size_t more);
+
+static inline void text_put(struct text *t, const void *bytes, size_t len)
+{
+    if (len == 0 || (t->room - t->len < len && !text_make_room(t, len)))
+        return;
+    memcpy(t->bytes + t->len, bytes, len);
+    t->len += len;
+}
+
+static inline void text_byte(struct text *t, char byte)
+{
+    if (t->len < t->room || text_make_room(t, 1))
+        t->bytes[t->len++] = byte;
+}
+
 void text_string(struct text *t, const char *string);
 void text_fill(struct text *t, char c, size_t count);
 void text_number(struct text *t, int64_t number);
