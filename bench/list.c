@@ -74,7 +74,7 @@ static int compare(const void *a, const void *b)
 
 static void measure(const char *tool, const char *option, unsigned rounds)
 {
-    double took[ROUNDS_MOST];
+    double took[ROUNDS_MOST] = {0};
     for (unsigned i = 0; i < rounds; i++)
         took[i] = run(tool, option);
     qsort(took, rounds, sizeof took[0], compare);

@@ -25,7 +25,7 @@ static void on_sigbus(int signal)
     static const char text[] = PROGRAM ": the segment was truncated, or its memory failed, while "
                                        "it was being read\n";
     (void)signal;
-    screen_leave();
+    screen_leave(); /* write and tcsetattr.  NOLINT(bugprone-signal-handler) */
     if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
         _exit(EXIT_FAILURE);
     _exit(EXIT_FAILURE);

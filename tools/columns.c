@@ -52,7 +52,7 @@ static void add_usual(struct choice *choice, bool all)
 {
     const struct kind *kind = choice->kind;
     for (size_t i = 0; i < kind->count; i++)
-        if (all || !kind->columns[i].on_demand)
+        if (all || kind->columns[i].shown == USUAL)
             add(choice, &kind->columns[i]);
 }
 
@@ -71,7 +71,8 @@ static void add_first(struct choice *choice, const char *heading)
     if (is_shown(choice, column))
         return;
     add(choice, column);
-    memmove(choice->shown + 1, choice->shown, (choice->count - 1) * sizeof choice->shown[0]);
+    for (size_t i = choice->count - 1; i > 0; i--)
+        choice->shown[i] = choice->shown[i - 1];
     choice->shown[0] = column;
 }
 
@@ -103,6 +104,6 @@ void columns_print(const struct kind *kind, FILE *out)
     for (size_t i = 0; i < kind->count; i++) {
         const struct column *c = &kind->columns[i];
         fprintf(out, "%-14s %-6s %-5s %s\n", c->heading, types[c->type],
-                c->on_demand ? "no" : "yes", c->help);
+                c->shown == ON_DEMAND ? "no" : "yes", c->help);
     }
 }

@@ -60,7 +60,7 @@ static void text_of_date(int64_t ms, char text[32])
     time_t seconds = (time_t)(ms / 1000);
     struct tm tm;
     if (gmtime_r(&seconds, &tm) == NULL || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        strcpy(text, "-");
+        snprintf(text, 32, "-");
 }
 
 bool header_add(struct listing *l, const cachify_shm_view_t *view)
@@ -208,10 +208,10 @@ static struct value help_of(const void *row)
 }
 
 static const struct column columns[] = {
-    {"NAME", "name", WORD, name_of, "what it is called", false},
-    {"VALUE", "value", OF_COLUMN, value_of, "how much it is", false},
-    {"UNIT", "unit", WORD, unit_of, "of what; a time is of milliseconds in JSON", false},
-    {"MEANING", "meaning", WORD, help_of, "what is counted", false},
+    {"NAME", "name", WORD, USUAL, name_of, "what it is called"},
+    {"VALUE", "value", OF_COLUMN, USUAL, value_of, "how much it is"},
+    {"UNIT", "unit", WORD, USUAL, unit_of, "of what; a time is of milliseconds in JSON"},
+    {"MEANING", "meaning", WORD, USUAL, help_of, "what is counted"},
     SEGMENT_COLUMN,
 };
 

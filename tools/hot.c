@@ -110,7 +110,7 @@ static bool next_frame(struct memory *m)
         m->known[i].waiters = 0;
         fresh += m->known[i].key != NULL && ++m->known[i].unseen <= FRAMES;
     }
-    return fresh == m->count || make_room(m, m->room);
+    return fresh == m->count || m->room == 0 || make_room(m, m->room);
 }
 
 void hot_forget(struct memory *m)
@@ -275,16 +275,16 @@ static struct value note_of(const void *of)
 }
 
 static const struct column columns[] = {
-    {"WAITERS", "waiters", NUMBER, waiters_of, "how many wait until it comes free", false},
-    {"WAITED", "waited_ms", TIME, waited_of, "for how long they have, all together", false},
-    {"TAKEN/S", "taken", NUMBER, taken_of, "how often it was acquired in a second", false},
-    {"STATE", "state", WORD, state_of, "held, expired or owner-dead", false},
-    {"HELD", "held_ms", TIME, held_of, "time since it was acquired", false},
-    {"LEFT", "left_ms", TIME, left_of, "time until it expires, or never", false},
-    {"PID", "pid", NUMBER, pid_of, "process that holds it", false},
-    {"COMMAND", "command", BYTES, command_of, "name of that process", false},
-    {"KEY", "key", BYTES, key_of, "the lock's name, with its prefix", false},
-    {"NOTE", "note", BYTES, note_of, "what the holder left with the lease", false},
+    {"WAITERS", "waiters", NUMBER, USUAL, waiters_of, "how many wait until it comes free"},
+    {"WAITED", "waited_ms", TIME, USUAL, waited_of, "for how long they have, all together"},
+    {"TAKEN/S", "taken", NUMBER, USUAL, taken_of, "how often it was acquired in a second"},
+    {"STATE", "state", WORD, USUAL, state_of, "held, expired or owner-dead"},
+    {"HELD", "held_ms", TIME, USUAL, held_of, "time since it was acquired"},
+    {"LEFT", "left_ms", TIME, USUAL, left_of, "time until it expires, or never"},
+    {"PID", "pid", NUMBER, USUAL, pid_of, "process that holds it"},
+    {"COMMAND", "command", BYTES, USUAL, command_of, "name of that process"},
+    {"KEY", "key", BYTES, USUAL, key_of, "the lock's name, with its prefix"},
+    {"NOTE", "note", BYTES, USUAL, note_of, "what the holder left with the lease"},
     SEGMENT_COLUMN,
 };
 

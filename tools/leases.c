@@ -105,17 +105,18 @@ static struct value note_of(const void *of)
 }
 
 static const struct column columns[] = {
-    {"KEY", "key", BYTES, key_of, "the lock's name, with its prefix", false},
-    {"STATE", "state", WORD, state_of,
-     "held; or free again, but not taken since: expired, owner-dead", false},
-    {"PID", "pid", NUMBER, pid_of, "process that holds it, in its own PID namespace", false},
-    {"COMMAND", "command", BYTES, command_of, "name of that process", false},
-    {"HELD", "held_ms", TIME, held_of, "time since it was acquired", false},
-    {"LEFT", "left_ms", TIME, left_of, "time until it expires, or never", false},
-    {"TOKEN", "token", SERIAL, token_of, "fencing token of the lease", false},
-    {"WAITERS", "waiters", NUMBER, waiters_of, "how many wait until it comes free", false},
-    {"NOTE", "note", BYTES, note_of, "what the holder left with the lease", false},
-    {"THREAD", "thread", NUMBER, thread_of, "kernel's number of the thread that acquired it", true},
+    {"KEY", "key", BYTES, USUAL, key_of, "the lock's name, with its prefix"},
+    {"STATE", "state", WORD, USUAL, state_of,
+     "held; or free again, but not taken since: expired, owner-dead"},
+    {"PID", "pid", NUMBER, USUAL, pid_of, "process that holds it, in its own PID namespace"},
+    {"COMMAND", "command", BYTES, USUAL, command_of, "name of that process"},
+    {"HELD", "held_ms", TIME, USUAL, held_of, "time since it was acquired"},
+    {"LEFT", "left_ms", TIME, USUAL, left_of, "time until it expires, or never"},
+    {"TOKEN", "token", SERIAL, USUAL, token_of, "fencing token of the lease"},
+    {"WAITERS", "waiters", NUMBER, USUAL, waiters_of, "how many wait until it comes free"},
+    {"NOTE", "note", BYTES, USUAL, note_of, "what the holder left with the lease"},
+    {"THREAD", "thread", NUMBER, ON_DEMAND, thread_of,
+     "kernel's number of the thread that acquired it"},
     SEGMENT_COLUMN,
 };
 

@@ -21,6 +21,11 @@ enum type {
     FLAG,      /* yes or no */
 };
 
+enum shown {
+    USUAL,
+    ON_DEMAND, /* if it is asked for */
+};
+
 /* What a row has in a column. */
 struct value {
     const char *bytes;
@@ -35,9 +40,9 @@ struct column {
     const char *heading;
     const char *field; /* in JSON */
     enum type type;
+    enum shown shown;
     struct value (*of)(const void *row);
     const char *help;
-    bool on_demand; /* shown only if asked for */
 };
 
 /* What rows are sorted by, with the row. */
@@ -73,7 +78,7 @@ struct value segment_value(const void *row);
 
 #define SEGMENT_COLUMN                                                                             \
     {                                                                                              \
-        "SEGMENT", "segment", BYTES, segment_value, "file of the segment", true                    \
+        "SEGMENT", "segment", BYTES, ON_DEMAND, segment_value, "file of the segment"               \
     }
 
 /* By `first`, then by `second`, the smaller ones first. */

@@ -402,18 +402,16 @@ struct options options_parse(int argc, char **argv)
     struct options o = {.filter = FILTER_NONE};
     struct option known[OPTIONS + 1] = {0};
     char letters[3 * OPTIONS + 2] = ":";
-    size_t count = 0;
+    size_t count = 0, len = 1;
     for (size_t i = 0; i < OPTIONS; i++) {
         if (option_list[i].name == NULL)
             continue;
         int arguments = arguments_of(option_list[i].argument);
         known[count++] = (struct option){option_list[i].name, arguments, NULL, option_list[i].code};
-        if (option_list[i].code < 256) {
-            letters[strlen(letters)] = (char)option_list[i].code;
-            strcat(letters, arguments == optional_argument   ? "::"
-                            : arguments == required_argument ? ":"
-                                                             : "");
-        }
+        if (option_list[i].code < 256)
+            letters[len++] = (char)option_list[i].code;
+        for (int colons = arguments; option_list[i].code < 256 && colons > 0; colons--)
+            letters[len++] = ':'; /* as many as required_argument, optional_argument are */
     }
     opterr = 0;
     for (int code; (code = getopt_long(argc, argv, letters, known, NULL)) != -1;) {

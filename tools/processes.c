@@ -81,17 +81,19 @@ static struct value asked_of(const void *row)
 }
 
 static const struct column columns[] = {
-    {"PID", "pid", NUMBER, pid_of, "process, in its own PID namespace", false},
-    {"COMMAND", "command", BYTES, command_of, "its name", false},
-    {"STATE", "state", WORD, state_of, "alive; or dead, as is one that closed the segment", false},
-    {"EVIDENCE", "evidence", WORD, evidence_of,
-     "byte-locked: alive; byte-free, other-boot: dead; not-told: taken for alive", false},
-    {"REGISTERED", "registered_ms", TIME, registered_of, "time since it came", false},
-    {"LEASES", "leases", NUMBER, leases_of, "locks that it holds, or left when it died", false},
-    {"WAITS", "waits", NUMBER, waits_of, "places that it has in line", false},
-    {"ENTRY", "entry", NUMBER, entry_of, "number of its entry in the segment", true},
-    {"NAMESPACE", "pid_namespace", NUMBER, namespace_of, "inode number of its PID namespace", true},
-    {"ASKED", "asked_ms", TIME, asked_of, "time since others asked the kernel, and it lived", true},
+    {"PID", "pid", NUMBER, USUAL, pid_of, "process, in its own PID namespace"},
+    {"COMMAND", "command", BYTES, USUAL, command_of, "its name"},
+    {"STATE", "state", WORD, USUAL, state_of, "alive; or dead, as is one that closed the segment"},
+    {"EVIDENCE", "evidence", WORD, USUAL, evidence_of,
+     "byte-locked: alive; byte-free, other-boot: dead; not-told: taken for alive"},
+    {"REGISTERED", "registered_ms", TIME, USUAL, registered_of, "time since it came"},
+    {"LEASES", "leases", NUMBER, USUAL, leases_of, "locks that it holds, or left when it died"},
+    {"WAITS", "waits", NUMBER, USUAL, waits_of, "places that it has in line"},
+    {"ENTRY", "entry", NUMBER, ON_DEMAND, entry_of, "number of its entry in the segment"},
+    {"NAMESPACE", "pid_namespace", NUMBER, ON_DEMAND, namespace_of,
+     "inode number of its PID namespace"},
+    {"ASKED", "asked_ms", TIME, ON_DEMAND, asked_of,
+     "time since others asked the kernel, and it lived"},
     SEGMENT_COLUMN,
 };
 

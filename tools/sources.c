@@ -12,6 +12,7 @@
 
 static void add(struct sources *s, cachify_shm_view_t *view)
 {
+    /* Arrays of pointers, as they are meant.  NOLINTNEXTLINE(bugprone-sizeof-expression) */
     s->view = reallocarray(s->view, s->count + 1, sizeof *s->view);
     s->path = reallocarray(s->path, s->count + 1, sizeof *s->path);
     if (s->view == NULL || s->path == NULL)

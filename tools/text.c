@@ -179,7 +179,7 @@ static size_t utf8_next(const char *bytes, size_t len, uint32_t *character)
 bool utf8_valid(const char *bytes, size_t len)
 {
     uint32_t character;
-    for (size_t i = 0, n; i < len; i += n) {
+    for (size_t i = plain_run(bytes, len), n; i < len; i += n) {
         n = utf8_next(bytes + i, len - i, &character);
         if (n == 0)
             return false;

@@ -142,6 +142,7 @@ bool tree_add(struct listing *l, const cachify_shm_view_t *view, const struct fi
     l->segment = cachify_shm_path(view);
     check_status(cachify_shm_waiters(view, waiters_add, &line, &short_of_memory));
     listing_sort(&line);
+    /* An array of pointers, as it is meant.  NOLINTNEXTLINE(bugprone-sizeof-expression) */
     struct search search = {.lock = calloc(line.count + 1, sizeof *search.lock)};
     bool done = !short_of_memory && search.lock != NULL;
     for (size_t r = 0; done && r < line.count;)
@@ -209,16 +210,16 @@ static struct value key_of(const void *of)
 }
 
 static const struct column columns[] = {
-    {"LOCK", "lock", BYTES, lock_of, "the lock's name; below it places in line", false},
-    {"STATE", "state", WORD, state_of,
-     "waits; of the lock: held, expired, owner-dead, or free at this moment", false},
-    {"PID", "pid", NUMBER, pid_of, "process that holds it, or waits", false},
-    {"THREAD", "thread", NUMBER, thread_of, "kernel's number of its thread", false},
-    {"COMMAND", "command", BYTES, command_of, "name of that process", false},
-    {"SINCE", "since_ms", TIME, since_of, "time since it acquired it, or came", false},
-    {"LEFT", "left_ms", TIME, left_of, "time until the lock expires, or never", false},
-    {"LOOP", "event_loop", FLAG, loop_of, "whether an event loop waits: no thread sleeps", false},
-    {"KEY", "key", BYTES, key_of, "the lock's name, on every line", true},
+    {"LOCK", "lock", BYTES, USUAL, lock_of, "the lock's name; below it places in line"},
+    {"STATE", "state", WORD, USUAL, state_of,
+     "waits; of the lock: held, expired, owner-dead, or free at this moment"},
+    {"PID", "pid", NUMBER, USUAL, pid_of, "process that holds it, or waits"},
+    {"THREAD", "thread", NUMBER, USUAL, thread_of, "kernel's number of its thread"},
+    {"COMMAND", "command", BYTES, USUAL, command_of, "name of that process"},
+    {"SINCE", "since_ms", TIME, USUAL, since_of, "time since it acquired it, or came"},
+    {"LEFT", "left_ms", TIME, USUAL, left_of, "time until the lock expires, or never"},
+    {"LOOP", "event_loop", FLAG, USUAL, loop_of, "whether an event loop waits: no thread sleeps"},
+    {"KEY", "key", BYTES, ON_DEMAND, key_of, "the lock's name, on every line"},
     SEGMENT_COLUMN,
 };
 

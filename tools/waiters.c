@@ -80,16 +80,16 @@ static struct value holder_command_of(const void *of)
 }
 
 static const struct column columns[] = {
-    {"KEY", "key", BYTES, key_of, "the lock's name, with its prefix", false},
-    {"PID", "pid", NUMBER, pid_of, "process that waits for it, in its own PID namespace", false},
-    {"THREAD", "thread", NUMBER, thread_of, "kernel's number of the thread that asked for it",
-     false},
-    {"COMMAND", "command", BYTES, command_of, "name of that process", false},
-    {"WAITED", "waited_ms", TIME, waited_of, "time since it came", false},
-    {"LOOP", "event_loop", FLAG, loop_of, "whether an event loop waits: no thread sleeps", false},
-    {"HOLDER", "holder_pid", NUMBER, holder_of,
-     "who has to go first: the holder, or who is before it in line", false},
-    {"HOLDER-COMMAND", "holder_command", BYTES, holder_command_of, "name of that process", false},
+    {"KEY", "key", BYTES, USUAL, key_of, "the lock's name, with its prefix"},
+    {"PID", "pid", NUMBER, USUAL, pid_of, "process that waits for it, in its own PID namespace"},
+    {"THREAD", "thread", NUMBER, USUAL, thread_of,
+     "kernel's number of the thread that asked for it"},
+    {"COMMAND", "command", BYTES, USUAL, command_of, "name of that process"},
+    {"WAITED", "waited_ms", TIME, USUAL, waited_of, "time since it came"},
+    {"LOOP", "event_loop", FLAG, USUAL, loop_of, "whether an event loop waits: no thread sleeps"},
+    {"HOLDER", "holder_pid", NUMBER, USUAL, holder_of,
+     "who has to go first: the holder, or who is before it in line"},
+    {"HOLDER-COMMAND", "holder_command", BYTES, USUAL, holder_command_of, "name of that process"},
     SEGMENT_COLUMN,
 };
 

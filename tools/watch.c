@@ -15,14 +15,14 @@
 /* By what the locks are sorted at the press of a letter, the largest first or the smallest. */
 static const struct {
     char letter;
-    const char *field;
     bool descending;
+    const char *field;
     const char *name;
 } orders[] = {
-    {'w', "waited_ms", true, "waited"}, {'n', "waiters", true, "number waiting"},
-    {'t', "taken", true, "taken"},      {'h', "held_ms", true, "held"},
-    {'l', "left_ms", false, "left"},    {'p', "pid", false, "pid"},
-    {'s', "state", false, "state"},     {'k', "key", false, "key"},
+    {'w', true, "waited_ms", "waited"}, {'n', true, "waiters", "number waiting"},
+    {'t', true, "taken", "taken"},      {'h', true, "held_ms", "held"},
+    {'l', false, "left_ms", "left"},    {'p', false, "pid", "pid"},
+    {'s', false, "state", "state"},     {'k', false, "key", "key"},
 };
 
 #define ORDERS (sizeof orders / sizeof orders[0])
