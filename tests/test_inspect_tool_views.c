@@ -1,6 +1,5 @@
 /* cachify-shm-inspect's views beside the locks: the tree of who waits, processes, counters, the
  * header; and its sources. */
-#include <grp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -273,6 +272,34 @@ START_TEST(a_copy_is_listed_with_nobody_alive)
 }
 END_TEST
 
+/* By somebody who may read it, and does not own it. */
+START_TEST(another_users_segment_is_listed_if_it_may_be_read)
+{
+    char command[1024], said[256] = "";
+    const char *given = getenv("CACHIFY_INSPECT");
+    if (geteuid() != 0 || system("command -v setpriv >/dev/null") != 0)
+        SKIP("needs root and setpriv");
+    assert_ok(take("job", CACHIFY_NEVER, &lease));
+    snprintf(command, sizeof command,
+             "setpriv --reuid 12345 --regid 12345 --clear-groups %s --path %s -n -o KEY,STATE 2>&1",
+             given != NULL ? given : "tools/cachify-shm-inspect", here.path);
+    ck_assert_int_eq(chmod(here.path, 0444), 0);
+    FILE *out = popen(command, "re");
+    ck_assert_ptr_nonnull(out);
+    said[fread(said, 1, sizeof said - 1, out)] = '\0';
+    int status = pclose(out) >> 8;
+    if (status == 126 || status == 127)
+        SKIP("the tool lies where others may not run it");
+    ck_assert_str_eq(said, "job held\n");
+    ck_assert_int_eq(chmod(here.path, 0600), 0);
+    out = popen(command, "re");
+    ck_assert_ptr_nonnull(out);
+    said[fread(said, 1, sizeof said - 1, out)] = '\0';
+    ck_assert_int_eq(pclose(out) >> 8, 1);
+    ck_assert_ptr_nonnull(strstr(said, "ermission"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("inspect, the tool's views");
@@ -291,5 +318,6 @@ int main(void)
     t = group(s, "sources", setup_here, teardown_here);
     tcase_add_test(t, all_lists_every_segment_and_says_which);
     tcase_add_test(t, a_copy_is_listed_with_nobody_alive);
+    tcase_add_test(t, another_users_segment_is_listed_if_it_may_be_read);
     return run_suite(s);
 }

@@ -386,7 +386,7 @@ void listing_line(const struct listing *l, const void *row, struct text *t)
 
 static void put_out(struct text *t, size_t from, FILE *out)
 {
-    if (t->len < from)
+    if (t->len == 0 || t->len < from)
         return;
     fwrite(t->bytes, 1, t->failed ? 0 : t->len, out);
     t->len = 0;

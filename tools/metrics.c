@@ -52,7 +52,8 @@ static void put_head(struct text *t, const char *name, const char *help)
 
 static void flush(struct text *t, FILE *out)
 {
-    fwrite(t->bytes, 1, t->failed ? 0 : t->len, out);
+    if (t->len > 0)
+        fwrite(t->bytes, 1, t->failed ? 0 : t->len, out);
     t->len = 0;
 }
 

@@ -167,6 +167,15 @@ static int check_lease(void *context, const cachify_shm_lease_t *lease)
     return 0;
 }
 
+static int check_process(void *context, const cachify_shm_process_t *process)
+{
+    const cachify_shm_header_t *header = context;
+    PROPERTY(process->entry < header->max_processes);
+    PROPERTY(process->registered_ms >= 0 && process->asked_ms >= -1);
+    PROPERTY(memchr(process->command, '\0', sizeof process->command) != NULL);
+    return 0;
+}
+
 void fuzz_list(const struct cachify_shm_view *view)
 {
     cachify_shm_header_t header = {0};
@@ -174,6 +183,7 @@ void fuzz_list(const struct cachify_shm_view *view)
     PROPERTY(cachify_shm_header(view, &header) == CACHIFY_OK);
     struct listing listing = {.limit = UINT64_C(5) * header.groups, .key_max = header.key_max};
     PROPERTY(cachify_shm_leases(view, check_lease, &listing, NULL) == CACHIFY_OK);
+    PROPERTY(cachify_shm_processes(view, check_process, &header, NULL) == CACHIFY_OK);
     PROPERTY(cachify_shm_count(view, &counts) == CACHIFY_OK);
     PROPERTY(counts.held + counts.idle + counts.inserting <= listing.limit);
     PROPERTY(counts.longest_path <= header.groups && counts.taken <= header.records);
