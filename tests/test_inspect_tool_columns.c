@@ -205,7 +205,7 @@ START_TEST(older_and_expiring_are_times)
     RUN_HERE("-n", "-o", "KEY", "--sort", "KEY", "--older", "0");
     assert_out("alpha\nbravo\ncharlie\ndelta one\n");
     RUN("--older", "soon");
-    assert_fails(64, "--older is \"soon\"; expected a time such as 10s, 5m, 1.5h, 2d or 250ms");
+    assert_fails(64, "--older is \"soon\"; expected a duration such as 30, 1.5s, 250ms");
     RUN("-W", "--expiring", "1s");
     assert_fails(64, "--expiring is given, but the view of waiters has nothing");
 }

@@ -346,7 +346,7 @@ START_TEST(wrong_calls_are_64)
     RUN("-w", "soon");
     assert_fails(64, "unexpected argument \"soon\"");
     RUN("--watch=soon");
-    assert_fails(64, "--watch is \"soon\"; expected a time such as");
+    assert_fails(64, "--watch is \"soon\"; expected a duration such as");
     RUN("-w", "-J");
     assert_fails(64, "--watch draws tables");
     RUN("-w", "--sweep");

@@ -54,5 +54,7 @@ bool duration_parse(const char *text, int64_t *ms)
     if (sum > (double)CACHIFY_MAX_MS)
         return false;
     *ms = (int64_t)(sum + 0.5);
+    if (*ms == 0 && sum > 0)
+        *ms = 1; /* what is not nothing stays so */
     return true;
 }

@@ -5,9 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DURATION_EXPECTED "a time such as 10s, 5m, 1.5h, 2d or 250ms"
+#define DURATION_EXPECTED "a duration such as 30, 1.5s, 250ms, 5m, 2h or 1d"
 
-/* Milliseconds of "5m", "1.5h", "1h30m", "250ms"; a number alone is of seconds.  False: it is
+/* Milliseconds of "5m", "1.5h", "1h30m", "250ms"; a number alone is of seconds.  The nearest, but
+ * 0 of none other than 0.  False: it is
  * none, or longer than CACHIFY_MAX_MS. */
 bool duration_parse(const char *text, int64_t *ms);
 

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "duration.h"
+#include "clock.h"
 #include "say.h"
 #include "waiting.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "duration.h"
+#include "../duration.h"
 #include "say.h"
 
 #define LEAST_EXP_MS 100 /* renewing every third of it, on a busy machine */
@@ -83,8 +83,10 @@ static void print_help(void)
 static int64_t duration(const char *option)
 {
     int64_t ms;
-    if (!duration_parse(optarg, &ms))
-        fail(EX_USAGE, "--%s \"%s\": expected " DURATION_EXPECTED, option, optarg);
+    if (strcmp(optarg, "never") == 0)
+        ms = CACHIFY_NEVER;
+    else if (!duration_parse(optarg, &ms))
+        fail(EX_USAGE, "--%s \"%s\": expected " DURATION_EXPECTED ", or never", option, optarg);
     return ms;
 }
 

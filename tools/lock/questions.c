@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "../text.h"
-#include "duration.h"
+#include "clock.h"
 #include "say.h"
 
 #define YES 0

@@ -7,7 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "duration.h"
+#include "clock.h"
 #include "say.h"
 #include "signals.h"
 
