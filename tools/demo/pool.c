@@ -85,6 +85,7 @@ static bool start(struct pool *pool, uint32_t i)
             .number = i + 1,
             /* Two begin at the same place, and meet at every file. */
             .first = (uint32_t)((uint64_t)pool->tree->count * (i / 2) / ((pool->size + 1) / 2)),
+            .work = pool->work,
             .socket = pair[1],
             .ledger = pool->ledger,
             .tree = pool->tree,
@@ -97,7 +98,8 @@ static bool start(struct pool *pool, uint32_t i)
     return true;
 }
 
-bool pool_start(struct pool *pool, const struct tree *tree, int ledger, uint32_t size)
+bool pool_start(struct pool *pool, const struct tree *tree, int ledger, uint32_t size,
+                uint32_t work)
 {
     size_t bytes = sizeof *pool->shared + (size_t)tree->count * sizeof pool->shared->file[0];
     void *shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -106,6 +108,7 @@ bool pool_start(struct pool *pool, const struct tree *tree, int ledger, uint32_t
         .shared = shared,
         .ledger = ledger,
         .size = size,
+        .work = work,
         .started = now_ns(),
         .terminal = isatty(STDOUT_FILENO),
     };

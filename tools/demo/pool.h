@@ -16,6 +16,7 @@ struct pool {
     struct shared *shared;
     int ledger;
     uint32_t size;
+    uint32_t work; /* as of each worker */
     struct {
         pid_t pid; /* 0: none, or reaped */
         int socket;
@@ -28,7 +29,8 @@ struct pool {
 extern volatile sig_atomic_t pool_interrupted;
 
 /* False, with a message.  The global instance is to be there. */
-bool pool_start(struct pool *pool, const struct tree *tree, int ledger, uint32_t size);
+bool pool_start(struct pool *pool, const struct tree *tree, int ledger, uint32_t size,
+                uint32_t work);
 
 /* Start one in the place of one that was killed. */
 bool pool_replace(struct pool *pool, uint32_t i);

@@ -20,12 +20,14 @@
 
 #define DEFAULT_TREE "/usr/include"
 #define DEFAULT_JOBS 8u
+#define WORK_MAX 100u
 #define INTERRUPTED 130
 
 struct options {
     const char *tree;
     const char *ledger; /* NULL: one of our own, removed if all went well */
     uint32_t jobs;
+    uint32_t work;
 };
 
 static struct {
@@ -43,38 +45,39 @@ static const char usage[] =
     "Options:\n"
     " -t, --tree DIR     the tree; " DEFAULT_TREE "\n"
     " -j, --jobs N       workers, 2 to 32; 8\n"
+    " -w, --work MS      sleep under each lock, twice as long at most; 0 to 100\n"
     " -l, --ledger FILE  write the ledger here, and keep it\n"
     " -h, --help         print this help\n\n"
     "CACHIFY_INSPECT is the inspector to run, if not the one built beside this program.\n"
     "Exit status: 0 all is proved, 1 it is not, 64 called the wrong way, 130 interrupted.\n";
 
-static uint32_t parse_jobs(const char *text)
+static uint32_t parse_number(const char *option, const char *text, uint32_t min, uint32_t max)
 {
     char *end;
     errno = 0;
-    unsigned long jobs = strtoul(text, &end, 10);
-    if (errno == 0 && *text != '\0' && *end == '\0' && jobs >= 2 && jobs <= WORKERS_MAX)
-        return (uint32_t)jobs;
-    fprintf(stderr, "worker-pool: --jobs is \"%s\"; expected a number from 2 to %u\n", text,
-            WORKERS_MAX);
+    unsigned long number = strtoul(text, &end, 10);
+    if (errno == 0 && *text != '\0' && *end == '\0' && number >= min && number <= max)
+        return (uint32_t)number;
+    fprintf(stderr, "worker-pool: --%s is \"%s\"; expected a number from %u to %u\n", option, text,
+            min, max);
     exit(EX_USAGE);
 }
 
 static struct options parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"tree", required_argument, NULL, 't'},
-        {"jobs", required_argument, NULL, 'j'},
-        {"ledger", required_argument, NULL, 'l'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"tree", required_argument, NULL, 't'}, {"jobs", required_argument, NULL, 'j'},
+        {"work", required_argument, NULL, 'w'}, {"ledger", required_argument, NULL, 'l'},
+        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
     };
     struct options options = {.tree = DEFAULT_TREE, .jobs = DEFAULT_JOBS};
-    for (int code; (code = getopt_long(argc, argv, "t:j:l:h", known, NULL)) != -1;) {
+    for (int code; (code = getopt_long(argc, argv, "t:j:w:l:h", known, NULL)) != -1;) {
         if (code == 't')
             options.tree = optarg;
         else if (code == 'j')
-            options.jobs = parse_jobs(optarg);
+            options.jobs = parse_number("jobs", optarg, 2, WORKERS_MAX);
+        else if (code == 'w')
+            options.work = parse_number("work", optarg, 0, WORK_MAX);
         else if (code == 'l')
             options.ledger = optarg;
         else if (code == 'h') {
@@ -307,9 +310,10 @@ static bool run(const struct options *options, const struct tree *tree, int ledg
     if (tree->skipped > 0)
         printf("%u things in it may not be read, and are left out.\n", tree->skipped);
     printf("Locks in %s, leases of %d ms.\n", files.segment, LEASE_MS);
-    bool good = pool_start(&pool, tree, ledger, options->jobs) && wait_for_part(&pool, 25) &&
-                kill_one(&pool, 0, &killed) && wait_for_part(&pool, 50) &&
-                stop_one(&pool, options->jobs - 1, &stopped) && pool_finish(&pool);
+    bool good = pool_start(&pool, tree, ledger, options->jobs, options->work) &&
+                wait_for_part(&pool, 25) && kill_one(&pool, 0, &killed) &&
+                wait_for_part(&pool, 50) && stop_one(&pool, options->jobs - 1, &stopped) &&
+                pool_finish(&pool);
     if (good) {
         report_run(&pool);
         good = check_ledger(tree, &killed, &stopped);
