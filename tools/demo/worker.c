@@ -134,9 +134,8 @@ static bool still_mine(cachify_lease_t *lease, struct hold *hold)
 /* Work takes time, and one more than another, so queues form: from none to twice the usual. */
 static void take_time(const struct worker *w, uint32_t file)
 {
-    int64_t ns = (int64_t)w->work * MS * (file * w->number % 5) / 2;
-    const struct timespec time = {.tv_sec = ns / (1000 * MS), .tv_nsec = ns % (1000 * MS)};
-    if (ns > 0)
+    const struct timespec time = {.tv_nsec = (long)w->work * MS * (file * w->number % 5) / 2};
+    if (time.tv_nsec > 0)
         nanosleep(&time, NULL);
 }
 

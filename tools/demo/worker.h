@@ -40,7 +40,7 @@ enum order { ORDER_RENEW = 'r', ORDER_GO_ON = 'g' };
 struct worker {
     uint32_t number; /* from 1 */
     uint32_t first;  /* where in the list it begins */
-    uint32_t work;   /* ms that it sleeps under each lock, on average */
+    uint32_t work;   /* ms that it sleeps under each lock, 100 at most; twice that at times */
     int socket;
     int ledger;
     const struct tree *tree;
