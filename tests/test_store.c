@@ -331,6 +331,7 @@ START_TEST(sizes_are_told_by_name)
     ASSERT_SIZE(cachify_shm_header_t);
     ASSERT_SIZE(cachify_shm_lease_t);
     ASSERT_SIZE(cachify_shm_counts_t);
+    ASSERT_SIZE(cachify_shm_process_t);
     ck_assert_uint_eq(cachify_sizeof("cachify_t"), 0);
     ck_assert_uint_eq(cachify_sizeof(""), 0);
     ck_assert_uint_eq(cachify_sizeof(NULL), 0);

@@ -15,12 +15,12 @@ size_t cachify_sizeof(const char *type)
         const char *name;
         size_t size;
     } types[] = {
-        TYPE(cachify_config_t),     TYPE(cachify_lock_t),         TYPE(cachify_lease_t),
-        TYPE(cachify_origin_t),     TYPE(cachify_info_t),         TYPE(cachify_waiter_t),
-        TYPE(cachify_scope_t),      TYPE(cachify_arg_t),          TYPE(cachify_call_t),
-        TYPE(cachify_client_t),     TYPE(cachify_caller_t),       TYPE(cachify_request_t),
-        TYPE(cachify_grant_t),      TYPE(cachify_shm_header_t),   TYPE(cachify_shm_lease_t),
-        TYPE(cachify_shm_counts_t), TYPE(cachify_wrap_options_t),
+        TYPE(cachify_config_t),     TYPE(cachify_lock_t),        TYPE(cachify_lease_t),
+        TYPE(cachify_origin_t),     TYPE(cachify_info_t),        TYPE(cachify_waiter_t),
+        TYPE(cachify_scope_t),      TYPE(cachify_arg_t),         TYPE(cachify_call_t),
+        TYPE(cachify_client_t),     TYPE(cachify_caller_t),      TYPE(cachify_request_t),
+        TYPE(cachify_grant_t),      TYPE(cachify_shm_header_t),  TYPE(cachify_shm_lease_t),
+        TYPE(cachify_shm_counts_t), TYPE(cachify_shm_process_t), TYPE(cachify_wrap_options_t),
     };
     for (size_t i = 0; type != NULL && i < sizeof types / sizeof types[0]; i++)
         if (strcmp(types[i].name, type) == 0)

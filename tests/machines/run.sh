@@ -140,8 +140,9 @@ aarch64() {
         CHECK_CFLAGS=' ' CHECK_LIBS='-lcheck_pic -lsubunit -lm' || return
     emulator="qemu-aarch64 -L $prefix"
     printf '#!/bin/sh\nexec %s %s/tools/cachify-shm-inspect "$@"\n' "$emulator" "$PWD" >inspect
-    chmod +x inspect
-    CACHIFY_INSPECT=$PWD/inspect CACHIFY_ROUNDS=10 CK_TIMEOUT_MULTIPLIER=10 \
+    printf '#!/bin/sh\nexec %s %s/tools/lock/cachify-lock "$@"\n' "$emulator" "$PWD" >lock
+    chmod +x inspect lock
+    CACHIFY_INSPECT=$PWD/inspect CACHIFY_LOCK=$PWD/lock CACHIFY_ROUNDS=10 CK_TIMEOUT_MULTIPLIER=10 \
         run_suites aarch64 "$emulator"
     met+=(aarch64 "$emulator $work/aarch64/tests/machines/peer")
 }
