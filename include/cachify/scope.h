@@ -45,7 +45,7 @@ CACHIFY_API void cachify_scope_end(cachify_scope_t *scope);
  * cachify_scope_t that the block sees.  status: cachify_status_t *, or NULL. */
 #define CACHIFY_WITH(name, instance, lock, status)                                                 \
     for (CACHIFY_SCOPE_(name),                                                                     \
-         *name##_body = cachify_scope_begin(&(name), (instance), (lock), (status));                  \
+         *name##_body = cachify_scope_begin(&(name), (instance), (lock), (status));                \
          name##_body != NULL; name##_body = NULL)
 
 /* A declaration: from here to the end of the block.  Look at name.status before going on. */
