@@ -275,13 +275,13 @@ END_TEST
 /* By somebody who may read it, and does not own it. */
 START_TEST(another_users_segment_is_listed_if_it_may_be_read)
 {
-    char command[1024], said[256] = "";
+    char command[1024], said[1024] = "";
     const char *given = getenv("CACHIFY_INSPECT");
     if (geteuid() != 0 || system("command -v setpriv >/dev/null") != 0)
         SKIP("needs root and setpriv");
     assert_ok(take("job", CACHIFY_NEVER, &lease));
     snprintf(command, sizeof command,
-             "setpriv --reuid 12345 --regid 12345 --clear-groups %s --path %s -n -o KEY,STATE 2>&1",
+             "setpriv --reuid 12345 --regid 12345 --clear-groups %s --path %s -n -o KEY,STATE",
              given != NULL ? given : "tools/cachify-shm-inspect", here.path);
     ck_assert_int_eq(chmod(here.path, 0444), 0);
     FILE *out = popen(command, "re");
@@ -292,6 +292,7 @@ START_TEST(another_users_segment_is_listed_if_it_may_be_read)
         SKIP("the tool lies where others may not run it");
     ck_assert_str_eq(said, "job held\n");
     ck_assert_int_eq(chmod(here.path, 0600), 0);
+    strcat(command, " 2>&1");
     out = popen(command, "re");
     ck_assert_ptr_nonnull(out);
     said[fread(said, 1, sizeof said - 1, out)] = '\0';
