@@ -121,10 +121,16 @@ unsigned count_mappings(void)
 #endif
     if (under_valgrind())
         return 0;
+    char line[512];
     FILE *maps = fopen("/proc/self/maps", "r");
     ck_assert_ptr_nonnull(maps);
-    for (int c; (c = fgetc(maps)) != EOF;)
-        n += c == '\n';
+    while (fgets(line, sizeof line, maps) != NULL) {
+#ifdef __GLIBC__
+        n++;
+#else /* whose allocator maps and unmaps as it goes */
+        n += strstr(line, "/dev/shm/") != NULL || strstr(line, "memfd:") != NULL;
+#endif
+    }
     fclose(maps);
     return n;
 }

@@ -148,7 +148,7 @@ CACHIFY_API void cachify_client_init(cachify_client_t *client);
  * others, and a child made by fork begins with none held.  Owner-checked, with tokens; waiters are
  * woken by the release, first come first called; poll_interval_ms is not needed.  max_locks: at
  * most so many held (0: 16384); then acquire is FULL.  Fills *client, for one cachify_open.  OK;
- * INVALID; NO_MEMORY. */
+ * INVALID; NO_MEMORY (but liburcu ends the process where it has no memory for the table). */
 CACHIFY_API cachify_status_t cachify_memory_client(uint32_t max_locks, cachify_client_t *client);
 
 #ifdef __cplusplus

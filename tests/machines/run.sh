@@ -46,7 +46,8 @@ build() {
     env -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u MAKEFLAGS -u MFLAGS \
         "$source/configure" --quiet --disable-shared --enable-werror "$@" >log 2>&1 &&
         env -u MAKEFLAGS -u MFLAGS make -j"$(nproc)" \
-            $(suites) tests/machines/peer tools/cachify-shm-inspect >>log 2>&1 && return
+            $(suites) tests/machines/peer tools/cachify-shm-inspect \
+            tools/lock/cachify-lock >>log 2>&1 && return
     tail -n 20 log
     echo "== $machine: FAILED to build"
     failed=$((failed + 1))
@@ -59,6 +60,11 @@ run_suites() {
     local machine=$1 through=$2 suite status begin p f s
     cd "$work/$machine" || return
     for suite in $(suites); do
+        if [ "$machine $suite" = 'aarch64 tests/test_lock_tool_hard' ]; then
+            echo "$machine $suite: left out: under qemu-user families of processes are not followed"
+            skipped=$((skipped + 1))
+            continue
+        fi
         begin=$SECONDS
         # shellcheck disable=SC2086 # a command and its arguments
         timeout -k 10 180 $through "./$suite" >out 2>&1 </dev/null
