@@ -244,7 +244,7 @@ static cachify_status_t read_field(struct reader *r, struct field *field)
     return CACHIFY_OK;
 }
 
-/* args NULL: only reads. */
+/* text NULL: only reads, and args are not looked at. */
 static cachify_status_t walk(const struct cf_template *template, const cachify_arg_t *args,
                              struct cf_text *text)
 {
@@ -254,7 +254,7 @@ static cachify_status_t walk(const struct cf_template *template, const cachify_a
         struct field field;
         bool brace = plain == 0 && r.at[0] == r.at[1];
         if (brace || plain > 0) {
-            if (args != NULL)
+            if (text != NULL)
                 cf_text_put(text, r.at, brace ? 1 : plain);
             r.at += brace ? 2 : plain;
             continue;
@@ -262,7 +262,7 @@ static cachify_status_t walk(const struct cf_template *template, const cachify_a
         cachify_status_t status = *r.at == '{' ? read_field(&r, &field) : stray_brace(&r);
         if (status != CACHIFY_OK)
             return status;
-        if (args != NULL)
+        if (text != NULL)
             put_value(text, &args[field.parameter], field.quoted);
     }
     return CACHIFY_OK;
