@@ -1,5 +1,6 @@
 /* cachify-lock: signals, terminals, a lease that is renewed or lost, and deaths of the processes
  * that look after the command. */
+/* NOLINTBEGIN(bugprone-suspicious-missing-comma): a command may go over several literals. */
 #include <ctype.h>
 #include <poll.h>
 #include <signal.h>
@@ -442,3 +443,4 @@ int main(void)
     tcase_add_test(tcase, death_of_the_keeper_at_any_moment_leaves_no_command);
     return run_suite(suite);
 }
+/* NOLINTEND(bugprone-suspicious-missing-comma) */
