@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <sys/resource.h>
 
+#include "shm/line.h"
+
 cachify_async_t *pend(const char *key, int64_t timeout_ms)
 {
     cachify_async_t *async = NULL;
@@ -23,6 +25,12 @@ bool comes(const cachify_async_t *async, int64_t ms)
 bool is_readable(const cachify_async_t *async)
 {
     return comes(async, 0);
+}
+
+bool attendant_sleeps(void)
+{
+    const struct cf_process *p = &here.m->process_at[cf_owner_entry(cf_self(here.m))];
+    return (cf_load_relaxed(&p->bell) & CF_BELL_ASLEEP) != 0;
 }
 
 bool has_thread(const char *name)

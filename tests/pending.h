@@ -14,6 +14,9 @@ cachify_async_t *pend(const char *key, int64_t timeout_ms);
 bool is_readable(const cachify_async_t *async);
 bool comes(const cachify_async_t *async, int64_t ms);
 
+/* Whether this process's thread for event loops has nothing to do now. */
+bool attendant_sleeps(void);
+
 /* Whether this process has a thread of this name. */
 bool has_thread(const char *name);
 

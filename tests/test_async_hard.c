@@ -11,7 +11,6 @@
 #include "agent.h"
 #include "confine.h"
 #include "pending.h"
-#include "shm/line.h"
 
 #define MANY 1000
 
@@ -337,12 +336,6 @@ START_TEST(threads_each_with_a_loop_exclude_each_other)
 END_TEST
 
 /* ---- Children ---- */
-
-static bool attendant_sleeps(void)
-{
-    const struct cf_process *p = &here.m->process_at[cf_owner_entry(cf_self(here.m))];
-    return (cf_load_relaxed(&p->bell) & CF_BELL_ASLEEP) != 0;
-}
 
 struct child_saw {
     cachify_status_t finish, cancel, granted, start, own;

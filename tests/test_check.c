@@ -2,13 +2,13 @@
  * processes do, have under way, or leave when they die. */
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
 #include "agent.h"
 #include "json.h"
 #include "looking.h"
 #include "shm/lease_pool.h"
 #include "shm/path.h"
+#include "tool.h"
 
 static cachify_lease_t mine, other;
 static const char *key; /* of mine */
@@ -440,31 +440,13 @@ END_TEST
 
 /* ---- The tool ---- */
 
-static char printed[4096];
-
-/* The exit status of cachify-shm-inspect --check on this segment. */
-static int run_tool(const char *options)
-{
-    char command[512];
-    const char *tool = getenv("CACHIFY_INSPECT");
-    snprintf(command, sizeof command, "env -u LD_PRELOAD %s --check --path %s %s 2>&1",
-             tool != NULL ? tool : "tools/cachify-shm-inspect", here.path, options);
-    fflush(NULL);
-    FILE *pipe = popen(command, "r");
-    ck_assert_ptr_nonnull(pipe);
-    printed[fread(printed, 1, sizeof printed - 1, pipe)] = '\0';
-    int status = pclose(pipe);
-    ck_assert_msg(WIFEXITED(status), "%s", printed);
-    return WEXITSTATUS(status);
-}
-
 START_TEST(the_tool_says_nothing_of_what_is_whole)
 {
-    ck_assert_int_eq(run_tool(""), 0);
-    ck_assert_str_eq(printed, "");
-    ck_assert_int_eq(run_tool("-J"), 0);
-    ck_assert_msg(strstr(printed, "\"findings\": []\n") != NULL, "%s", printed);
-    ck_assert(json_valid(printed, strlen(printed), &(size_t){0}));
+    RUN_HERE("--check");
+    ck_assert_str_eq(ran.out, "");
+    RUN_HERE("--check", "-J");
+    ck_assert_msg(strstr(ran.out, "\"findings\": []\n") != NULL, "%s", ran.out);
+    ck_assert(json_valid(ran.out, strlen(ran.out), &(size_t){0}));
 }
 END_TEST
 
@@ -472,14 +454,17 @@ START_TEST(the_tool_prints_a_line_for_each_finding)
 {
     odd_waiter();
     wrong_tag();
-    ck_assert_int_eq(run_tool(""), 1);
-    ck_assert_msg(strstr(printed, "waiter 5 has an owner beyond the table of processes\n") != NULL,
-                  "%s", printed);
-    ck_assert_msg(strstr(printed, "does not fit the word's tag\n") != NULL, "%s", printed);
-    ck_assert_ptr_eq(strchr(strchr(printed, '\n') + 1, '\n') + 1, printed + strlen(printed));
-    ck_assert_int_eq(run_tool("--json"), 1);
-    ck_assert(json_valid(printed, strlen(printed), &(size_t){0}));
-    ck_assert_msg(strstr(printed, "\"waiter 5 has") != NULL, "%s", printed);
+    RUN("--check", "--path", here.path);
+    ck_assert_int_eq(ran.status, 1);
+    ck_assert_str_eq(ran.error, "");
+    ck_assert_msg(strstr(ran.out, "waiter 5 has an owner beyond the table of processes\n") != NULL,
+                  "%s", ran.out);
+    ck_assert_msg(strstr(ran.out, "does not fit the word's tag\n") != NULL, "%s", ran.out);
+    ck_assert_uint_eq(ran.lines, 2);
+    RUN("--check", "--path", here.path, "--json");
+    ck_assert_int_eq(ran.status, 1);
+    ck_assert(json_valid(ran.out, strlen(ran.out), &(size_t){0}));
+    ck_assert_msg(strstr(ran.out, "\"waiter 5 has") != NULL, "%s", ran.out);
     memcpy(here.m->base, whole, here.m->size);
 }
 END_TEST
@@ -487,8 +472,8 @@ END_TEST
 START_TEST(the_tool_refuses_what_nobody_can_open)
 {
     damaged_header();
-    ck_assert_int_eq(run_tool(""), 1);
-    ck_assert_msg(strstr(printed, "damaged header") != NULL, "%s", printed);
+    RUN("--check", "--path", here.path);
+    assert_fails(1, "damaged header");
     memcpy(here.m->base, whole, here.m->size);
 }
 END_TEST

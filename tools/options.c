@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "duration.h"
+#include "refused.h"
 #include "say.h"
 
 #define WATCH_MS 2000
@@ -139,18 +140,6 @@ static int64_t pid_argument(void)
     if (end == optarg || *end != '\0' || errno != 0 || pid <= 0)
         fail(EX_USAGE, "--pid is \"%s\"; expected the number of a process, 1 or more", optarg);
     return pid;
-}
-
-/* What was given that getopt_long stopped at: a long option, or a letter among others. */
-static const char *refused(char **argv, char letter[3])
-{
-    const char *last = argv[optind - 1];
-    if (optopt == 0 || optopt >= 256 || strncmp(last, "--", 2) == 0)
-        return last;
-    letter[0] = '-';
-    letter[1] = (char)optopt;
-    letter[2] = '\0';
-    return letter;
 }
 
 /* ---- One option ---- */
@@ -322,10 +311,10 @@ static void set_option(struct options *o, int code, char **argv)
         printf(PROGRAM " from cachify-shm %s\n", cachify_version());
         exit(EXIT_SUCCESS);
     case ':':
-        fail(EX_USAGE, "option %s needs an argument", refused(argv, letter));
+        fail(EX_USAGE, "option %s needs an argument", option_refused(argv, letter));
     default:
         fail(EX_USAGE, "option %s is unknown, is short for more than one, or takes no argument",
-             refused(argv, letter));
+             option_refused(argv, letter));
     }
 }
 

@@ -54,15 +54,15 @@ static cachify_status_t publish(struct cf_memory *m, cachify_caller_t *caller,
     struct cf_memory_table *t = &m->table;
     for (;;) {
         struct cds_lfht_iter at;
-        struct cf_entry *old = cf_memory_find(t, w, &at);
-        if (old != NULL && !upsert && cf_entry_is_live(old))
-            return locked(m, caller, old);
         *grant = (cachify_grant_t){.how = CACHIFY_FRESH};
         e->deadline = deadline_after(exp_ms);
-        if (old == NULL && cf_memory_add(t, w, e))
+        if (cf_memory_add(t, w, e))
             return CACHIFY_OK;
+        struct cf_entry *old = cf_memory_find(t, w, &at);
         if (old == NULL)
             continue;
+        if (!upsert && cf_entry_is_live(old))
+            return locked(m, caller, old);
         *grant = (cachify_grant_t){.how = CACHIFY_EXPIRED,
                                    .previous_pid = m->pid,
                                    .previous_token = cf_entry_token(t, old)};

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../duration.h"
+#include "../refused.h"
 #include "say.h"
 
 #define LEAST_EXP_MS 100 /* renewing every third of it, on a busy machine */
@@ -126,18 +127,6 @@ static void set_act(struct options *o, enum act act)
 
 /* ---- Options ---- */
 
-/* What was given that getopt_long stopped at: a long option, or a letter among others. */
-static const char *refused(char **argv, char letter[3])
-{
-    const char *last = argv[optind - 1];
-    if (optopt == 0 || optopt >= 256 || strncmp(last, "--", 2) == 0)
-        return last;
-    letter[0] = '-';
-    letter[1] = (char)optopt;
-    letter[2] = '\0';
-    return letter;
-}
-
 static void set_shell(struct options *o)
 {
     const char *shell = getenv("SHELL");
@@ -194,10 +183,10 @@ static void set_option(struct options *o, int code, char **argv)
         printf(PROGRAM " from cachify-shm %s\n", cachify_version());
         exit(EXIT_SUCCESS);
     case ':':
-        fail(EX_USAGE, "option %s needs an argument", refused(argv, letter));
+        fail(EX_USAGE, "option %s needs an argument", option_refused(argv, letter));
     case '?':
         fail(EX_USAGE, "option %s is unknown, is short for more than one, or takes no argument",
-             refused(argv, letter));
+             option_refused(argv, letter));
     default:
         set_act(o, (enum act)(code - OPTION_ACT));
     }
