@@ -46,8 +46,9 @@ static bool all_signals_blocked(void)
 /* liburcu is one for all of a process: another copy of this library (a plugin's, say), or the
  * program itself, may have locked it up for this fork already, and a second time waits for ever.
  * It does not tell, but it has then blocked all signals.  Who forks with all signals blocked of
- * his own accord goes without; that is for the worse only if another thread is opening or closing
- * an instance at that moment, and the child opens or closes one. */
+ * his own accord goes without; that is for the worse only if another thread is inside liburcu at
+ * that moment (its first call, closing an instance, the memory client's frees), and the child then
+ * does one of these. */
 static bool urcu_locked; /* by us; guarded by the process lock */
 
 static void before_fork(void)

@@ -21,11 +21,11 @@ cachify_status_t cf_force(struct cf_mapping *m, const struct cf_key *key);
 /* Whether a key has a live lease.  Changes nothing. */
 cachify_status_t cf_is_locked(struct cf_mapping *m, const struct cf_key *key, bool *locked);
 
-/* State, holder and waiters of a key.  Changes nothing. */
 /* The value of a live lease.  *len: room on entry, length on return.  OK; LOST: there is none;
  * INVALID: it does not fit; CORRUPT. */
 cachify_status_t cf_get(struct cf_mapping *m, const struct cf_key *key, void *value, uint32_t *len);
 
+/* State, holder and waiters of a key.  Changes nothing. */
 cachify_status_t cf_query(struct cf_mapping *m, const struct cf_key *key, cachify_info_t *info);
 
 #endif
