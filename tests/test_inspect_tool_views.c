@@ -293,8 +293,9 @@ START_TEST(another_users_segment_is_listed_if_it_may_be_read)
         SKIP("the tool lies where others may not run it");
     ck_assert_str_eq(said, "job held\n");
     ck_assert_int_eq(chmod(here.path, 0600), 0);
-    strcat(command, " 2>&1");
-    out = popen(command, "re");
+    char loud[sizeof command + 8];
+    snprintf(loud, sizeof loud, "%s 2>&1", command);
+    out = popen(loud, "re");
     ck_assert_ptr_nonnull(out);
     said[fread(said, 1, sizeof said - 1, out)] = '\0';
     ck_assert_int_eq(pclose(out) >> 8, 1);

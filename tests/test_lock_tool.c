@@ -1,4 +1,5 @@
 /* cachify-lock: its arguments and statuses, what the command and others are told, and questions. */
+/* NOLINTBEGIN(bugprone-suspicious-missing-comma): a command may go over several literals. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -386,3 +387,4 @@ int main(void)
     tcase_add_test(tcase, question_makes_no_segment);
     return run_suite(suite);
 }
+/* NOLINTEND(bugprone-suspicious-missing-comma) */

@@ -93,7 +93,7 @@ static void extend(struct trial *t)
     WANT_OK(t, take(t, "lock", BRIEF_MS, &t->lease[0]));
     token = cachify_lease_token(&t->lease[0]);
     WANT_OK(t, cachify_extend(&t->lease[0], LONG_MS));
-    WANT_OK(t, take(t, "brief", BRIEF_MS * 2, &t->lease[1]));
+    WANT_OK(t, take(t, "brief", 2 * (int64_t)BRIEF_MS, &t->lease[1]));
     WANT_SOON(t, !is_locked(t, "brief"));
     WANT(t, is_locked(t, "lock"), "an extended lease has expired at its first time");
     WANT(t, cachify_lease_held(&t->lease[0]), "an extended lease is not held");
