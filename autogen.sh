@@ -26,6 +26,7 @@ pc      check       check
 pc      libuv       libuv1-dev
 cmd     python3     python3
 header  xxhash.h    libxxhash-dev
+pc      hiredis     libhiredis-dev
 '
 ci_needs='
 cmd     g++           g++
@@ -35,6 +36,11 @@ cmd     clang-format  clang-format
 cmd     clang-tidy    clang-tidy
 cmd     cppcheck      cppcheck
 cmd     gcovr         gcovr
+cmd     gnuplot       gnuplot-nox
+header  boost/version.hpp  libboost-dev
+cmd     redis-server  redis-server
+py      redis         python3-redis
+cmd     memcached     memcached
 cmd     spin          spin
 cmd     tmux          tmux
 cmd     mandoc        mandoc
@@ -51,6 +57,7 @@ have() {
     cmd)    command -v "$2" ;;
     pc)     pkg-config --exists "$2" ;;
     header) echo "#include <$2>" | "${CC:-cc}" -E - ;;
+    py)     python3 -c "import $2" || /usr/bin/python3 -c "import $2" ;;
     rt)     echo 'int main(void) { return 0; }' |
                 clang -fsanitize=address,undefined -x c -o /dev/null - ;;
     esac >/dev/null 2>&1
