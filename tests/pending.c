@@ -2,7 +2,9 @@
 
 #include <dirent.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "shm/line.h"
 
@@ -33,29 +35,57 @@ bool attendant_sleeps(void)
     return (cf_load_relaxed(&p->bell) & CF_BELL_ASLEEP) != 0;
 }
 
-bool has_thread(const char *name)
+/* The first line of what the kernel says of a thread; "" if it has ended, or there is none. */
+static const char *told_of(const char *thread, const char *of)
+{
+    static char line[256];
+    char path[300];
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/%s", thread, of);
+    FILE *file = fopen(path, "r");
+    line[0] = '\0';
+    if (file != NULL) {
+        if (fgets(line, sizeof line, file) != NULL)
+            line[strcspn(line, "\n")] = '\0';
+        fclose(file);
+    }
+    return line;
+}
+
+/* Whether the thread is in this system call, as far as the kernel tells; an emulator's numbers are
+ * its host's. */
+static bool is_in(const char *thread, long call)
+{
+    const char *where = told_of(thread, "syscall");
+#ifdef __x86_64__
+    return *where == '\0' || strtol(where, NULL, 10) == call;
+#else
+    (void)call;
+    return strcmp(where, "running") != 0;
+#endif
+}
+
+/* Whether there is a thread of this name, and in this system call (-1: wherever it is). */
+static bool thread_is_in(const char *name, long call)
 {
     bool found = false;
     DIR *directory = opendir("/proc/self/task");
     ck_assert_ptr_nonnull(directory);
     for (struct dirent *entry; !found && (entry = readdir(directory)) != NULL;) {
-        char path[300], line[32] = "";
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
-        FILE *file = fopen(path, "r");
-        if (file == NULL)
-            continue; /* "..", or it has ended */
-        if (fgets(line, sizeof line, file) != NULL)
-            line[strcspn(line, "\n")] = '\0';
-        found = strcmp(line, name) == 0;
-        fclose(file);
+        if (strcmp(told_of(entry->d_name, "comm"), name) == 0)
+            found = call < 0 || is_in(entry->d_name, call);
     }
     closedir(directory);
     return found;
 }
 
+bool has_thread(const char *name)
+{
+    return thread_is_in(name, -1);
+}
+
 void await_watch(void)
 {
-    EVENTUALLY(has_thread("cachify-watch"), LONG_MS);
+    EVENTUALLY(thread_is_in("cachify-watch", SYS_fcntl), LONG_MS);
 }
 
 static int64_t us_of(struct timeval t)

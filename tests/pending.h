@@ -20,7 +20,8 @@ bool attendant_sleeps(void);
 /* Whether this process has a thread of this name. */
 bool has_thread(const char *name);
 
-/* Returns when the death of whom async, the process's only pending one, waits for is watched. */
+/* Returns when the death of whom this process's only waiter waits for is watched: the thread that
+ * does it sleeps.  A process that forks while a thread starts leaves its child a checker's locks. */
 void await_watch(void);
 
 /* Processor time of this process, in microseconds. */

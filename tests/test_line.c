@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "pending.h"
 #include "shm/line.h"
 #include "shm/liveness.h"
 #include "shm/wait.h"
@@ -279,7 +280,7 @@ START_TEST(watch_is_none_of_a_forked_childs)
     pthread_t thread;
     assert_ok(agent_take(holder, "job", CACHIFY_NEVER).status);
     ck_assert_int_eq(pthread_create(&thread, NULL, wait_long, (void *)&result), 0);
-    EVENTUALLY(count_watches(getpid()) == 1, LONG_MS);
+    await_watch();
     ck_assert_int_eq(fork_and_wait(), CACHIFY_TIMEOUT);
     ck_assert_int_eq(result, -1);
     int64_t start = now_ms();
