@@ -148,7 +148,7 @@ static cachify_status_t shm_wait(void *self, cachify_caller_t *caller,
 {
     struct cf_mapping *m = self;
     struct cf_key key = same_key(caller, request);
-    uint64_t thread = cf_thread_make(m->pid, caller->thread_id, caller->serial);
+    uint64_t thread = cf_spare_of(caller)->thread;
     cf_wait(m, cf_place_of(caller), &key, thread, (uint64_t)max_ns);
     return CACHIFY_OK;
 }
@@ -208,7 +208,10 @@ static cachify_status_t shm_enter(void *self, cachify_caller_t *caller)
     cachify_status_t status = cf_process_register(m);
     cf_process_unlock();
     uint64_t mix = (cf_self(m) ^ caller->serial) * UINT64_C(0x9E3779B97F4A7C15);
-    *spare = (struct cf_spare){.cursor = (mix >> 16) % m->max_locks};
+    *spare = (struct cf_spare){
+        .cursor = (mix >> 16) % m->max_locks,
+        .thread = cf_thread_make(m->pid, caller->thread_id, caller->serial),
+    };
     return status;
 }
 

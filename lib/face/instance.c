@@ -70,7 +70,8 @@ static cachify_status_t bind_pinned(cachify_t *instance, struct cf_binding **bin
     return b != NULL ? CACHIFY_OK : cf_last_failure();
 }
 
-static cachify_status_t enter_slow(cachify_t *handle, struct cf_binding **binding)
+/* The first call of a thread, or no open instance. */
+static cachify_status_t enter_unknown(cachify_t *handle, struct cf_binding **binding)
 {
     cf_process_serial();
     cf_process_lock();
@@ -84,34 +85,20 @@ static cachify_status_t enter_slow(cachify_t *handle, struct cf_binding **bindin
     return open ? bind_pinned(instance, binding) : not_open(handle);
 }
 
-/* Pin it if this thread has used it before and it is open.  If it was closed in between,
- * the pin may have kept it from being destroyed, so it is taken away as any other is. */
-static inline struct cf_binding *pin_open(cachify_t *instance)
-{
-    struct cf_binding *b = instance != NULL ? cf_binding_of(instance) : NULL;
-    if (__builtin_expect(b == NULL, 0))
-        return NULL;
-    cf_pin(b, 1);
-    cf_fence_light();
-    if (__builtin_expect(cf_instance_is_open(instance) && cf_binding_of(instance) == b, 1))
-        return b;
-    cf_instance_leave(b, instance);
-    return NULL;
-}
-
 static struct cf_binding *pin_global(void)
 {
     READ_LOCK();
-    struct cf_binding *b = pin_open(atomic_load_explicit(&global, memory_order_acquire));
+    cachify_t *instance = atomic_load_explicit(&global, memory_order_acquire);
+    struct cf_binding *b = instance != NULL ? cf_pin_open(instance) : NULL;
     READ_UNLOCK();
     return b;
 }
 
-cachify_status_t cf_instance_enter(cachify_t *handle, struct cf_binding **binding)
+cachify_status_t cf_instance_enter_slow(cachify_t *handle, struct cf_binding **binding)
 {
-    struct cf_binding *b = handle != NULL ? pin_open(handle) : pin_global();
-    if (__builtin_expect(b == NULL, 0))
-        return enter_slow(handle, binding);
+    struct cf_binding *b = handle == NULL ? pin_global() : NULL;
+    if (b == NULL)
+        return enter_unknown(handle, binding);
     *binding = b;
     return CACHIFY_OK;
 }
@@ -131,7 +118,7 @@ cachify_status_t cf_instance_enter_lease(struct cf_face_lease *lease, struct cf_
     if (__builtin_expect(b != NULL, 1)) {
         cf_pin(b, 1);
         cf_fence_light();
-        if (__builtin_expect(holds_pin(lease, instance) && cf_binding_of(instance) == b, 1)) {
+        if (__builtin_expect(holds_pin(lease, instance) && cf_binds(b, instance), 1)) {
             *binding = b;
             return CACHIFY_OK;
         }

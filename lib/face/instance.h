@@ -33,10 +33,6 @@ struct cachify_instance {
     struct cachify_instance *next; /* closing, or closed and waiting for reuse */
 };
 
-/* Pin the instance (NULL: the global one) for a call of this thread.
- * OK, NOT_INITIALIZED, INVALID, and what a client's enter reports. */
-cachify_status_t cf_instance_enter(cachify_t *handle, struct cf_binding **binding);
-
 /* Pin a lease's instance for a call that another thread's release may overtake.
  * OK; LOST: it was overtaken (not reported); what a client's enter reports. */
 struct cf_face_lease;
@@ -57,6 +53,34 @@ static inline void cf_instance_leave(struct cf_binding *binding, const cachify_t
     cf_fence_light();
     if (__builtin_expect(!cf_instance_is_open(instance), 0))
         cf_instance_reap();
+}
+
+cachify_status_t cf_instance_enter_slow(cachify_t *handle, struct cf_binding **binding);
+
+/* Pin it if this thread has used it before and it is open.  If it was closed in between,
+ * the pin may have kept it from being destroyed, so it is taken away as any other is. */
+static inline struct cf_binding *cf_pin_open(cachify_t *instance)
+{
+    struct cf_binding *b = cf_binding_of(instance);
+    if (__builtin_expect(b == NULL, 0))
+        return NULL;
+    cf_pin(b, 1);
+    cf_fence_light();
+    if (__builtin_expect(cf_instance_is_open(instance) && cf_binds(b, instance), 1))
+        return b;
+    cf_instance_leave(b, instance);
+    return NULL;
+}
+
+/* Pin the instance (NULL: the global one) for a call of this thread.
+ * OK, NOT_INITIALIZED, INVALID, and what a client's enter reports. */
+static inline cachify_status_t cf_instance_enter(cachify_t *handle, struct cf_binding **binding)
+{
+    struct cf_binding *b = handle != NULL ? cf_pin_open(handle) : NULL;
+    if (__builtin_expect(b == NULL, 0))
+        return cf_instance_enter_slow(handle, binding);
+    *binding = b;
+    return CACHIFY_OK;
 }
 
 /* In a forked child: the parent's threads and pins are none of the child's.  Frees what is

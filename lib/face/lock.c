@@ -23,37 +23,39 @@ static cachify_status_t check_value(const cachify_t *instance, const cachify_loc
     return CACHIFY_OK;
 }
 
-/* The key is put together only if it is another than last time. */
+/* Put the key together, if it is another than last time. */
+static inline cachify_status_t full_key(const cachify_t *instance, struct cf_binding *b,
+                                        const char *key, uint32_t len)
+{
+    if (key != NULL && len == 0 && b->key.len != 0 &&
+        strcmp(key, b->key.bytes + instance->prefix_len) == 0)
+        return CACHIFY_OK;
+    b->key_requested = false;
+    return cf_full_key(&b->key, instance, key, len);
+}
+
 static inline cachify_status_t wish_key(struct cf_wish *wish, const cachify_t *instance,
                                         struct cf_binding *b, const cachify_lock_t *lock)
 {
-    wish->request.same_key = b->key_requested && lock->key != NULL && lock->key_len == 0 &&
-                             strcmp(lock->key, b->key.bytes + instance->prefix_len) == 0;
-    if (!wish->request.same_key) {
-        cachify_status_t status = cf_full_key(&b->key, instance, lock->key, lock->key_len);
-        if (status != CACHIFY_OK)
-            return status;
-        b->key_requested = true;
-    }
+    cachify_status_t status = full_key(instance, b, lock->key, lock->key_len);
+    if (status != CACHIFY_OK)
+        return status;
+    wish->request.same_key = b->key_requested;
+    b->key_requested = true;
     wish->request.key = b->key.bytes;
     wish->request.key_len = b->key.len;
     return CACHIFY_OK;
 }
 
-cachify_status_t cf_make_wish(struct cf_wish *wish, const cachify_t *instance, struct cf_binding *b,
-                              const cachify_lock_t *given)
+static inline __attribute__((always_inline)) cachify_status_t wish_of(struct cf_wish *wish,
+                                                                      const cachify_t *instance,
+                                                                      struct cf_binding *b,
+                                                                      const cachify_lock_t *lock)
 {
-    cachify_lock_t copy = {0};
-    const cachify_lock_t *lock = given;
-    cachify_status_t status = CACHIFY_OK;
-    if (given->size != 0 && given->size != sizeof *given) {
-        status = CF_OPTIONS_COPY(&copy, given, "cachify_lock_t");
-        lock = &copy;
-    }
     wish->timeout_ms = lock->timeout_ms;
     wish->request.exp_ms = lock->exp_ms;
-    if (status == CACHIFY_OK)
-        status = cf_time_check(&wish->request.exp_ms, instance->default_exp_ms, "exp_ms");
+    cachify_status_t status =
+        cf_time_check(&wish->request.exp_ms, instance->default_exp_ms, "exp_ms");
     if (status == CACHIFY_OK)
         status = cf_time_check(&wish->timeout_ms, CACHIFY_NEVER, "timeout_ms");
     if (status == CACHIFY_OK && lock->value_len > 0)
@@ -65,6 +67,31 @@ cachify_status_t cf_make_wish(struct cf_wish *wish, const cachify_t *instance, s
     wish->request.value = lock->value;
     wish->request.value_len = lock->value_len;
     return CACHIFY_OK;
+}
+
+/* Of a caller that was compiled against another version. */
+static __attribute__((noinline)) cachify_status_t wish_of_other_size(struct cf_wish *wish,
+                                                                     const cachify_t *instance,
+                                                                     struct cf_binding *b,
+                                                                     const cachify_lock_t *given)
+{
+    cachify_lock_t copy = {0};
+    cachify_status_t status = CF_OPTIONS_COPY(&copy, given, "cachify_lock_t");
+    return status == CACHIFY_OK ? wish_of(wish, instance, b, &copy) : status;
+}
+
+static inline cachify_status_t make_wish(struct cf_wish *wish, const cachify_t *instance,
+                                         struct cf_binding *b, const cachify_lock_t *given)
+{
+    if (__builtin_expect(given->size != 0 && given->size != sizeof *given, 0))
+        return wish_of_other_size(wish, instance, b, given);
+    return wish_of(wish, instance, b, given);
+}
+
+cachify_status_t cf_make_wish(struct cf_wish *wish, const cachify_t *instance, struct cf_binding *b,
+                              const cachify_lock_t *given)
+{
+    return make_wish(wish, instance, b, given);
 }
 
 cachify_status_t cf_busy(cachify_status_t status, const cachify_t *instance,
@@ -134,7 +161,7 @@ static cachify_status_t acquire(cachify_t *instance, struct cf_binding *b,
                                 const cachify_lock_t *lock, struct cf_face_lease *lease)
 {
     struct cf_wish wish;
-    cachify_status_t status = cf_make_wish(&wish, instance, b, lock);
+    cachify_status_t status = make_wish(&wish, instance, b, lock);
     if (status != CACHIFY_OK)
         return status;
     status =
@@ -177,8 +204,7 @@ cachify_status_t cf_with_key(cachify_t *handle, const char *key, cf_by_key *act,
     if (status != CACHIFY_OK)
         return status;
     cachify_t *instance = b->instance;
-    status = cf_full_key(&b->key, instance, key, 0);
-    b->key_requested = false;
+    status = full_key(instance, b, key, 0);
     if (status == CACHIFY_OK)
         status = act(instance, &b->caller, &b->key, context);
     cf_instance_leave(b, instance);

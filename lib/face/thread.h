@@ -31,13 +31,18 @@ struct cf_thread {
 
 extern _Thread_local struct cf_thread cf_thread CF_FAST_TLS;
 
+static inline bool cf_binds(const struct cf_binding *b, const cachify_t *instance)
+{
+    return cf_load_relaxed(&b->instance) == instance;
+}
+
 /* This thread's binding to the instance if it has used it before; else NULL. */
 static inline struct cf_binding *cf_binding_of(const cachify_t *instance)
 {
     if (__builtin_expect(cf_thread.process != cf_process_serial(), 0))
         return NULL; /* a forked child: what last points to was the parent's */
     struct cf_binding *b = cf_thread.last;
-    return __builtin_expect(b != NULL && cf_load_relaxed(&b->instance) == instance, 1) ? b : NULL;
+    return __builtin_expect(b != NULL && cf_binds(b, instance), 1) ? b : NULL;
 }
 
 /* The same, found or made; NULL with a report when it cannot be.  The instance is pinned

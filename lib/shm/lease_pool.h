@@ -13,6 +13,7 @@ struct cf_spare {
     uint64_t slot;         /* where it lies idle (W3); 0: in hand */
     uint64_t cursor;       /* where this thread looks for the next free record */
     uint64_t hash;         /* of the key this thread asked for last */
+    uint64_t thread;       /* cf_thread_make of this one */
     struct cf_quiet quiet; /* of the line for that key */
 };
 

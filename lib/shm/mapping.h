@@ -94,7 +94,7 @@ static inline bool cf_slot_valid(const struct cf_mapping *m, uint32_t slot)
 
 static inline _Atomic uint64_t *cf_slot_at(const struct cf_mapping *m, uint32_t slot)
 {
-    return &m->group_at[slot / 8].slot[slot % 8 - CF_FIRST_SLOT];
+    return (_Atomic uint64_t *)(void *)m->group_at + slot;
 }
 
 /* From the first waiter to what lies behind the last. */

@@ -104,7 +104,9 @@ struct cf_found cf_table_find(struct cf_mapping *m, const struct cf_key *key, bo
 
 bool cf_lease_live(struct cf_mapping *m, const struct cf_copy *copy)
 {
-    uint64_t now = cf_now(m);
+    uint64_t now = cf_now_coarse(m); /* behind by some ms */
+    if (copy->owner != cf_self(m) || copy->deadline < now + CF_SECOND)
+        now = cf_now(m);
     return copy->deadline > now && !cf_owner_dead(m, copy->owner, now);
 }
 
@@ -127,16 +129,10 @@ struct terms {
     uint64_t token;
 };
 
-/* R2: what differs each time.  now: the coarse clock.  The token follows when it is drawn. */
-static inline uint64_t fill_lease(struct cf_mapping *m, struct cf_record *r,
-                                  const cachify_caller_t *caller, const cachify_request_t *request,
-                                  uint64_t now)
+/* Most leases have no note: not in the way of these. */
+static __attribute__((noinline)) void fill_value(const struct cf_mapping *m, struct cf_record *r,
+                                                 const cachify_request_t *request)
 {
-    uint64_t deadline = cf_deadline(m, now, request->exp_ms);
-    cf_store_relaxed(&r->deadline, deadline);
-    cf_store_relaxed(&r->acquired, now);
-    cf_store_relaxed(&r->thread, cf_thread_make(m->pid, caller->thread_id, caller->serial));
-    cf_store_relaxed(&r->value_len, (uint16_t)request->value_len);
     _Atomic uint64_t *value_at = cf_value_at(m, r);
     for (uint32_t i = 0; i < request->value_len; i += 8) {
         uint64_t word = 0;
@@ -144,6 +140,19 @@ static inline uint64_t fill_lease(struct cf_mapping *m, struct cf_record *r,
         memcpy(&word, (const char *)request->value + i, rest < 8 ? rest : 8);
         cf_store_relaxed(&value_at[i / 8], word);
     }
+}
+
+/* R2: what differs each time.  now: the coarse clock.  The token follows when it is drawn. */
+static inline uint64_t fill_lease(struct cf_mapping *m, struct cf_record *r, uint64_t thread,
+                                  const cachify_request_t *request, uint64_t now)
+{
+    uint64_t deadline = cf_deadline(m, now, request->exp_ms);
+    cf_store_relaxed(&r->deadline, deadline);
+    cf_store_relaxed(&r->acquired, now);
+    cf_store_relaxed(&r->thread, thread);
+    cf_store_relaxed(&r->value_len, (uint16_t)request->value_len);
+    if (request->value_len > 0)
+        fill_value(m, r, request);
     return deadline;
 }
 
@@ -201,7 +210,7 @@ static inline bool retake(struct cf_mapping *m, cachify_caller_t *caller, const 
     cf_word held = cf_word_with_state(idle, CF_HELD);
     struct terms terms = {.token = cf_load_relaxed(&r->token) + 1}; /* K2 */
     cf_fence_release();                                             /* E4 */
-    terms.deadline = fill_lease(m, r, caller, request, now);
+    terms.deadline = fill_lease(m, r, spare->thread, request, now);
     cf_store_relaxed(&r->token, terms.token);
     bool taken = cf_cas64(cf_slot_at(m, number), idle, held);
     if (taken) /* else T4 or T9 by another: evict will find out */
@@ -223,7 +232,7 @@ static enum step take_in_place(struct cf_mapping *m, cachify_caller_t *caller,
     cf_fence_release(); /* E4 */
     fill_key(m, r, key, found->slot);
     struct terms terms = {.token = found->copy.token + 1}; /* K2 */
-    terms.deadline = fill_lease(m, r, caller, request, cf_now_coarse(m));
+    terms.deadline = fill_lease(m, r, spare->thread, request, cf_now_coarse(m));
     cf_store_relaxed(&r->token, terms.token);
     unsigned intent = was_held ? cf_intent_begin(m, found->word) : 0;
     bool taken = cf_cas64(cf_slot_at(m, found->slot), found->word, held);
@@ -309,7 +318,7 @@ static enum step insert(struct cf_mapping *m, cachify_caller_t *caller, const st
         cf_cas64(slot, mine, 0); /* T3 */
         return rival == RIVAL_CORRUPT ? GIVE_UP : AGAIN;
     }
-    struct terms terms = {.deadline = fill_lease(m, r, caller, request, cf_now_coarse(m))};
+    struct terms terms = {.deadline = fill_lease(m, r, spare->thread, request, cf_now_coarse(m))};
     terms.token = cf_add_seq(&m->group_at[home].token, 1) + 1; /* K1 */
     cf_store_relaxed(&r->token, terms.token);
     if (!cf_cas64(slot, mine, held)) /* T2 */
@@ -345,9 +354,9 @@ static void describe_holder(struct cf_mapping *m, cachify_caller_t *caller,
     caller->holder.state = CACHIFY_STATE_HELD;
     caller->holder.remaining_ms = cf_remaining_ms(found->copy.deadline, now);
     caller->holder.waiters = count_others(m, caller, hash);
-    caller->holder_is_self =
-        found->copy.owner == cf_self(m) && found->copy.deadline == UINT64_MAX &&
-        found->copy.thread == cf_thread_make(m->pid, caller->thread_id, caller->serial);
+    caller->holder_is_self = found->copy.owner == cf_self(m) &&
+                             found->copy.deadline == UINT64_MAX &&
+                             found->copy.thread == cf_spare_of(caller)->thread;
 }
 
 /* The lock is free, and the turn is another's. */
