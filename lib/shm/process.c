@@ -67,12 +67,22 @@ static void bury_last(const struct cf_mapping *m, uint32_t entry)
         cf_cas64(generation, last, last + 1);
 }
 
-/* The first entry whose byte is free, from a place of this process's own. */
+/* The kernel looks through the locks of all processes for each entry that it is asked about, so
+ * these should be few: some that lie anywhere, then all in turn.  Processes that start one after
+ * the other have numbers in a row, and should not meet. */
+#define ANYWHERE 16u
+
+uint32_t cf_process_place(const struct cf_mapping *m, pid_t pid, uint32_t i)
+{
+    uint64_t mix = ((uint64_t)pid + ((uint64_t)i << 32)) * UINT64_C(0x9E3779B97F4A7C15);
+    return (uint32_t)(((mix ^ mix >> 29) * UINT64_C(0xBF58476D1CE4E5B9) >> 33) % m->processes);
+}
+
+/* An entry whose byte is free. */
 static cachify_status_t lock_entry(const struct cf_mapping *m, int fd, uint32_t *entry)
 {
-    uint32_t start = (uint32_t)getpid() % m->processes;
-    for (uint32_t i = 0; i < m->processes; i++) {
-        *entry = (start + i) % m->processes;
+    for (uint32_t i = 0; i < ANYWHERE + m->processes; i++) {
+        *entry = i < ANYWHERE ? cf_process_place(m, getpid(), i) : i - ANYWHERE;
         bury_last(m, *entry);
         if (lock_byte(fd, *entry))
             return CACHIFY_OK;

@@ -11,6 +11,9 @@
  * OK, FULL, GONE, SYSTEM. */
 cachify_status_t cf_process_register(struct cf_mapping *m);
 
+/* The entry that a process asks for at its i-th try, of the first few. */
+uint32_t cf_process_place(const struct cf_mapping *m, pid_t pid, uint32_t i);
+
 /* Give the entry back; every lease it still has is dead from now on.  Call with the
  * process lock held. */
 void cf_process_unregister(struct cf_mapping *m);
