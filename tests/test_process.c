@@ -13,6 +13,7 @@
 #include "agent.h"
 #include "ground/fork.h"
 #include "shm/liveness.h"
+#include "shm/process.h"
 
 static cachify_lease_t lease;
 
