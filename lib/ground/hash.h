@@ -6,12 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-static inline uint64_t cf_hash(const void *bytes, size_t len, uint64_t seed)
-{
-    return XXH3_64bits_withSeed(bytes, len, seed);
-}
+uint64_t cf_hash(const void *bytes, size_t len, uint64_t seed);
 
 #endif
