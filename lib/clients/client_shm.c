@@ -97,8 +97,9 @@ static cachify_status_t shm_is_locked(void *self, cachify_caller_t *caller, cons
 {
     struct cf_mapping *m = self;
     (void)caller;
+    uint64_t now = cf_now_coarse(m);
     struct cf_key k = key_of(m, key, key_len);
-    return cf_segment_gone(m, cf_now_coarse(m)) ? gone(m) : cf_is_locked(m, &k, locked);
+    return cf_segment_gone(m, now) ? gone(m) : cf_is_locked(m, &k, now, locked);
 }
 
 static cachify_status_t shm_waiters(void *self, cachify_caller_t *caller, const char *key,

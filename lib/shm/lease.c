@@ -201,14 +201,15 @@ static cachify_status_t none_held(void)
     return cf_report(CACHIFY_LOST, "nobody holds the lock, so it has no value");
 }
 
-cachify_status_t cf_is_locked(struct cf_mapping *m, const struct cf_key *key, bool *locked)
+cachify_status_t cf_is_locked(struct cf_mapping *m, const struct cf_key *key, uint64_t now,
+                              bool *locked)
 {
     bool unsure;
     struct cf_found found = cf_table_find(m, key, &unsure);
     if (unsure)
         return corrupt("a lock could not be looked at");
-    *locked =
-        found.slot != 0 && cf_word_state(found.word) == CF_HELD && cf_lease_live(m, &found.copy);
+    *locked = found.slot != 0 && cf_word_state(found.word) == CF_HELD &&
+              cf_lease_live(m, &found.copy, now);
     return CACHIFY_OK;
 }
 
@@ -226,7 +227,7 @@ cachify_status_t cf_get(struct cf_mapping *m, const struct cf_key *key, void *va
             cf_record_value(m, cf_record_at(m, cf_word_record(found.word)), copy, sizeof copy);
         if (!cf_copy_confirmed(cf_slot_at(m, found.slot), found.word))
             continue;
-        if (!cf_lease_live(m, &found.copy))
+        if (!cf_lease_live(m, &found.copy, cf_now_coarse(m)))
             return none_held();
         if (have > *len)
             return cf_report(CACHIFY_INVALID, "a value of %u bytes does not fit %u", have, *len);

@@ -18,8 +18,9 @@ int64_t cf_lease_remaining_ns(struct cf_mapping *m, const cachify_grant_t *grant
 /* T8 on whatever is held.  OK; CORRUPT. */
 cachify_status_t cf_force(struct cf_mapping *m, const struct cf_key *key);
 
-/* Whether a key has a live lease.  Changes nothing. */
-cachify_status_t cf_is_locked(struct cf_mapping *m, const struct cf_key *key, bool *locked);
+/* Whether a key has a live lease.  Changes nothing.  now: the coarse clock. */
+cachify_status_t cf_is_locked(struct cf_mapping *m, const struct cf_key *key, uint64_t now,
+                              bool *locked);
 
 /* The value of a live lease.  *len: room on entry, length on return.  OK; LOST: there is none;
  * INVALID: it does not fit; CORRUPT. */

@@ -102,9 +102,8 @@ struct cf_found cf_table_find(struct cf_mapping *m, const struct cf_key *key, bo
 
 /* ---- Leases ---- */
 
-bool cf_lease_live(struct cf_mapping *m, const struct cf_copy *copy)
+bool cf_lease_live(struct cf_mapping *m, const struct cf_copy *copy, uint64_t now)
 {
-    uint64_t now = cf_now_coarse(m); /* behind by some ms */
     if (copy->owner != cf_self(m) || copy->deadline < now + CF_SECOND)
         now = cf_now(m);
     return copy->deadline > now && !cf_owner_dead(m, copy->owner, now);
@@ -218,10 +217,11 @@ static inline bool retake(struct cf_mapping *m, cachify_caller_t *caller, const 
     return taken;
 }
 
-/* T4 and T5. */
+/* T4 and T5.  now: the coarse clock, here and below. */
 static enum step take_in_place(struct cf_mapping *m, cachify_caller_t *caller,
                                const struct cf_key *key, const cachify_request_t *request,
-                               const struct cf_found *found, bool dead, cachify_grant_t *grant)
+                               const struct cf_found *found, bool dead, uint64_t now,
+                               cachify_grant_t *grant)
 {
     struct cf_spare *spare = cf_spare_of(caller);
     bool was_held = cf_word_state(found->word) == CF_HELD;
@@ -232,7 +232,7 @@ static enum step take_in_place(struct cf_mapping *m, cachify_caller_t *caller,
     cf_fence_release(); /* E4 */
     fill_key(m, r, key, found->slot);
     struct terms terms = {.token = found->copy.token + 1}; /* K2 */
-    terms.deadline = fill_lease(m, r, spare->thread, request, cf_now_coarse(m));
+    terms.deadline = fill_lease(m, r, spare->thread, request, now);
     cf_store_relaxed(&r->token, terms.token);
     unsigned intent = was_held ? cf_intent_begin(m, found->word) : 0;
     bool taken = cf_cas64(cf_slot_at(m, found->slot), found->word, held);
@@ -296,7 +296,8 @@ static enum rival second_walk(struct cf_mapping *m, const struct cf_key *key, ui
 
 /* Steps 3 to 5. */
 static enum step insert(struct cf_mapping *m, cachify_caller_t *caller, const struct cf_key *key,
-                        const cachify_request_t *request, uint32_t number, cachify_grant_t *grant)
+                        const cachify_request_t *request, uint32_t number, uint64_t now,
+                        cachify_grant_t *grant)
 {
     struct cf_spare *spare = cf_spare_of(caller);
     if (!cf_spare_in_hand(m, spare, CF_FOR_LOCK))
@@ -318,7 +319,7 @@ static enum step insert(struct cf_mapping *m, cachify_caller_t *caller, const st
         cf_cas64(slot, mine, 0); /* T3 */
         return rival == RIVAL_CORRUPT ? GIVE_UP : AGAIN;
     }
-    struct terms terms = {.deadline = fill_lease(m, r, spare->thread, request, cf_now_coarse(m))};
+    struct terms terms = {.deadline = fill_lease(m, r, spare->thread, request, now)};
     terms.token = cf_add_seq(&m->group_at[home].token, 1) + 1; /* K1 */
     cf_store_relaxed(&r->token, terms.token);
     if (!cf_cas64(slot, mine, held)) /* T2 */
@@ -372,28 +373,29 @@ static void describe_first(struct cf_mapping *m, cachify_caller_t *caller, uint3
 
 static inline enum step attempt(struct cf_mapping *m, cachify_caller_t *caller,
                                 const struct cf_key *key, const cachify_request_t *request,
-                                bool overwrite, cachify_grant_t *grant, struct walk *walk)
+                                bool overwrite, uint64_t now, cachify_grant_t *grant,
+                                struct walk *walk)
 {
     walk_path(m, key, walk);
     if (walk->corrupt)
         return GIVE_UP;
     bool held = walk->found.slot != 0 && cf_word_state(walk->found.word) == CF_HELD;
-    if (held && !overwrite && cf_lease_live(m, &walk->found.copy))
+    if (held && !overwrite && cf_lease_live(m, &walk->found.copy, now))
         return BUSY;
-    uint32_t ahead = overwrite ? CF_NO_WAITER : ahead_of(m, caller, key->hash, cf_now_coarse(m));
+    uint32_t ahead = overwrite ? CF_NO_WAITER : ahead_of(m, caller, key->hash, now);
     if (ahead != CF_NO_WAITER) {
         describe_first(m, caller, ahead, key->hash);
         return KEPT;
     }
     if (walk->found.slot != 0) {
         bool dead = held && cf_owner_known_dead(m, walk->found.copy.owner);
-        return take_in_place(m, caller, key, request, &walk->found, dead, grant);
+        return take_in_place(m, caller, key, request, &walk->found, dead, now, grant);
     }
     uint32_t home = cf_home(m, key->hash);
     uint32_t empty = walk->empty != 0 ? walk->empty : cf_path_make_room(m, home, walk->last);
     if (empty == 0)
         return FULL_TABLE;
-    enum step step = insert(m, caller, key, request, empty, grant);
+    enum step step = insert(m, caller, key, request, empty, now, grant);
     if (step == DONE && (walk->last != home || cf_overflows(m, home)))
         cf_path_clear(m, home, walk->last);
     return step;
@@ -412,12 +414,14 @@ static bool too_many(uint32_t tries, uint64_t *until)
 
 static cachify_status_t acquire_slow(struct cf_mapping *m, cachify_caller_t *caller,
                                      const struct cf_key *key, const cachify_request_t *request,
-                                     bool overwrite, cachify_grant_t *grant)
+                                     bool overwrite, uint64_t now, cachify_grant_t *grant)
 {
     struct walk walk = {0};
     uint64_t until = 0;
     for (uint32_t tries = 0; tries < MANY_TRIES && !too_many(tries, &until); tries++) {
-        enum step step = attempt(m, caller, key, request, overwrite, grant, &walk);
+        if (tries > 0)
+            now = cf_now_coarse(m);
+        enum step step = attempt(m, caller, key, request, overwrite, now, grant, &walk);
         if (step == DONE)
             return CACHIFY_OK;
         if (step == KEPT)
@@ -455,7 +459,7 @@ cachify_status_t cf_table_acquire(struct cf_mapping *m, cachify_caller_t *caller
 {
     cachify_status_t status = CACHIFY_OK;
     if (!__builtin_expect(retake(m, caller, key, request, now, grant), 1)) {
-        status = acquire_slow(m, caller, key, request, false, grant);
+        status = acquire_slow(m, caller, key, request, false, now, grant);
         cf_spare_settle(m, cf_spare_of(caller));
     }
     if (status != CACHIFY_OK)
@@ -471,7 +475,7 @@ cachify_status_t cf_table_overwrite(struct cf_mapping *m, cachify_caller_t *call
                                     const struct cf_key *key, const cachify_request_t *request)
 {
     cachify_grant_t grant;
-    cachify_status_t status = acquire_slow(m, caller, key, request, true, &grant);
+    cachify_status_t status = acquire_slow(m, caller, key, request, true, cf_now_coarse(m), &grant);
     cf_spare_settle(m, cf_spare_of(caller));
     if (status == CACHIFY_OK) /* who sleeps for it was told of another deadline */
         cf_call_sooner(m, key->hash, cf_load_relaxed(&cf_lease_of(&grant)->deadline));

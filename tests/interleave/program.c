@@ -209,7 +209,8 @@ static char held(enum who who, unsigned key)
 {
     struct cf_key k = world_key(key);
     bool locked;
-    if (cf_is_locked(&world.mapping[process_of(who)], &k, &locked) != CACHIFY_OK)
+    if (cf_is_locked(&world.mapping[process_of(who)], &k,
+                     cf_now_coarse(&world.mapping[process_of(who)]), &locked) != CACHIFY_OK)
         return '!';
     if (locked ? !world.seen_held[who][key] : !world.seen_free[who][key])
         wrong("%c was told that %c is %s, which it never was", letter(who), 'a' + (int)key,
