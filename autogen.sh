@@ -12,7 +12,8 @@ set -eu
 srcdir=$(dirname "$0")
 
 # What is needed:  kind  what  Debian package(s)
-# cmd: a command; pc: a pkg-config module; header: a header the C compiler finds.
+# cmd: a command; pc: a pkg-config module; header: a header the C compiler finds; py: a module of
+# Python, of the first in PATH or of the distribution's.
 build_needs='
 cmd     gcc         build-essential
 cmd     make        build-essential
