@@ -1,12 +1,12 @@
 /* A waiter that does not sleep for the lock but in epoll_wait, as an event loop does. */
-#include "bench.h"
+#include "cachify_bench.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-static const cachify_lock_t wanted = {.key = "order-12345", .wait = true};
+static const cachify_lock_t wanted = {.key = HOT, .wait = true};
 static cachify_lease_t taken;
 static int loop_fd;
 

@@ -69,17 +69,17 @@ static void pool_work(void *with)
 }
 
 /* This process has the lock then, and each of the pool was seen asleep for it. */
-static struct pool *pool_start(const struct subject *s)
+static struct pool *pool_start(const struct lock *lock, unsigned people)
 {
     struct pool *p = shared_make(sizeof *p);
-    p->lock = s->lock;
-    p->people = s->people;
+    p->lock = lock;
+    p->people = people;
     pthread_mutex_init(&p->gate, NULL);
     p->pid = child_start(pool_work, p);
-    await(&p->ready, (int)s->people);
-    s->lock->take();
+    await(&p->ready, (int)people);
+    lock->take();
     p->go = 1;
-    for (unsigned i = 0; i < s->people; i++) {
+    for (unsigned i = 0; i < people; i++) {
         await_change(&p->thread[i], 0);
         await_asleep(p->pid, p->thread[i], 0);
     }
@@ -94,15 +94,17 @@ static double pool_end(struct pool *p)
     return wakes;
 }
 
-double herd(struct subject *s, long n)
+bool can_pool(const struct peer *p)
 {
-    double wakes = 0;
-    for (long i = 0; i < n; i++) {
-        struct pool *p = pool_start(s);
-        s->lock->give();
-        wakes += pool_end(p);
-    }
-    return wakes / (double)(n * s->people);
+    return p->pool != NULL;
+}
+
+void herd(struct subject *s)
+{
+    struct pool *p = pool_start(s->peer->pool, s->of->people);
+    s->peer->pool->give();
+    s->n = s->of->people;
+    sample(s, pool_end(p) / s->of->people);
 }
 
 static uint64_t processor_ns(pid_t process)
@@ -114,14 +116,20 @@ static uint64_t processor_ns(pid_t process)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-double sleepers_cpu(struct subject *s, long n)
+bool is_library(const struct peer *p)
 {
-    struct pool *p = pool_start(s);
+    return p == &cachify_peer;
+}
+
+void sleepers_cpu(struct subject *s)
+{
+    struct pool *p = pool_start(s->peer->lock, s->of->people);
     uint64_t begin = now_ns(), used = processor_ns(p->pid);
-    usleep((unsigned)n * 1000);
+    usleep((unsigned)(wishes.quick ? s->of->ms / 4 : s->of->ms) * 1000);
     used = processor_ns(p->pid) - used;
     double waited_s = (double)(now_ns() - begin) / 1e9;
-    s->lock->give();
+    s->peer->lock->give();
     pool_end(p);
-    return (double)used / 1e6 / waited_s / s->people;
+    s->n = s->of->people;
+    sample(s, (double)used / 1e6 / waited_s / s->of->people);
 }

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_CHILDREN 32
+#define MAX_CHILDREN 1100
 #define PATIENCE 500000 /* looks, of a tenth of a millisecond and more */
 
 static pid_t children[MAX_CHILDREN];
@@ -22,13 +22,15 @@ static const int ends[] = {SIGHUP, SIGINT, SIGTERM};
 
 /* ---- The end ---- */
 
-static void kill_children(void)
+void children_kill(void)
 {
     for (int i = 0; i < MAX_CHILDREN; i++)
         if (children[i] > 0)
             kill(children[i], SIGKILL);
-    while (waitpid(-1, NULL, 0) > 0) {
-    }
+    for (int i = 0; i < MAX_CHILDREN; i++)
+        if (children[i] > 0)
+            waitpid(children[i], NULL, 0);
+    memset(children, 0, sizeof children);
 }
 
 void fail(const char *format, ...)
@@ -41,15 +43,15 @@ void fail(const char *format, ...)
     va_end(arguments);
     if (is_child)
         _exit(1);
-    kill_children();
-    subjects_close();
+    children_kill();
+    room_close();
     exit(1);
 }
 
 static void end(int signal)
 {
-    kill_children();
-    subjects_close();
+    children_kill();
+    room_close();
     _exit(128 + signal);
 }
 
@@ -62,13 +64,14 @@ void clean_up_when_told_to_end(void)
 
 /* ---- Children ---- */
 
-static void remember(pid_t from, pid_t to)
+static bool remember(pid_t from, pid_t to)
 {
     for (int i = 0; i < MAX_CHILDREN; i++)
         if (children[i] == from) {
             children[i] = to;
-            return;
+            return true;
         }
+    return false;
 }
 
 static void become_child(pid_t parent)
@@ -84,6 +87,7 @@ static void become_child(pid_t parent)
 
 pid_t child_start(void (*work)(void *with), void *with)
 {
+    fflush(NULL);
     pid_t parent = getpid(), child = fork();
     if (child < 0)
         fail("fork: %s", strerror(errno));
@@ -92,7 +96,8 @@ pid_t child_start(void (*work)(void *with), void *with)
         work(with);
         _exit(0);
     }
-    remember(0, child);
+    if (!remember(0, child))
+        fail("more than %d children", MAX_CHILDREN);
     return child;
 }
 

@@ -1,13 +1,14 @@
-/* Processes in a tight loop on one key. */
+/* Processes in a tight loop, on one key or each on its own. */
 #include "bench.h"
 
 #include <unistd.h>
 
-#define MAX_RUNNERS 16
+#define MAX_RUNNERS MANY_KEYS
 #define HOLD_NS 50000
 
 struct runner {
     const struct lock *lock;
+    unsigned key; /* its own */
     long done;
     double *waits; /* room for so many ns, one an acquisition */
     long room;
@@ -18,6 +19,7 @@ struct race {
     void (*step)(struct runner *runner);
     double *waits; /* room for each runner; NULL: not asked for */
     long room;
+    _Atomic int came;
     _Atomic int ready;
     _Atomic int go; /* 1: begin; 2: stop */
     uint64_t ns;
@@ -28,12 +30,16 @@ static void run(void *with)
 {
     struct race *r = with;
     struct runner me = {.lock = r->lock};
-    r->lock->take();
-    r->lock->give(); /* registers, opens */
-    int who = r->ready++;
+    if (r->lock->attach != NULL)
+        r->lock->attach();
+    int who = r->came++;
+    me.key = (unsigned)who;
+    r->step(&me); /* registers, opens */
+    me.done = 0;
     me.room = r->room;
     if (r->room > 0)
         me.waits = r->waits + who * r->room;
+    r->ready++;
     while (r->go == 0)
         usleep(50); /* who spins keeps the others from getting ready */
     for (; r->go == 1; me.done++)
@@ -56,6 +62,12 @@ static void race(struct race *r, unsigned people, long ms)
         child_join(children[i]);
 }
 
+static void pair_of_own(struct runner *me)
+{
+    me->lock->take_key(me->key);
+    me->lock->give_key(me->key);
+}
+
 static void pair(struct runner *me)
 {
     me->lock->take();
@@ -73,18 +85,44 @@ static void hold_a_while(struct runner *me)
         me->waits[me->done] = (double)(got - asked);
 }
 
-double contended(struct subject *s, long n)
+static long ms_of(const struct subject *s)
+{
+    return wishes.quick ? s->of->ms / 5 : s->of->ms;
+}
+
+/* Million pairs a second, of all together. */
+static void pairs(struct subject *s, void (*step)(struct runner *))
 {
     struct race *r = shared_make(sizeof *r);
-    r->lock = s->lock;
-    r->step = pair;
-    race(r, s->people, n);
+    r->lock = s->peer->lock;
+    r->step = step;
+    race(r, s->of->people, ms_of(s));
     long done = 0;
-    for (unsigned i = 0; i < s->people; i++)
+    for (unsigned i = 0; i < s->of->people; i++)
         done += r->done[i];
-    double ns = (double)r->ns / (double)done;
+    s->n = done;
+    sample(s, (double)done * 1e3 / (double)r->ns);
     shared_end(r, sizeof *r);
-    return ns;
+}
+
+bool can_sleep(const struct peer *p)
+{
+    return p->lock != NULL && !p->polls;
+}
+
+void contended(struct subject *s)
+{
+    pairs(s, pair);
+}
+
+bool can_take_keys(const struct peer *p)
+{
+    return p->lock != NULL && p->lock->take_key != NULL;
+}
+
+void many_keys(struct subject *s)
+{
+    pairs(s, pair_of_own);
 }
 
 static double smallest_share(const struct race *r, unsigned people)
@@ -94,7 +132,7 @@ static double smallest_share(const struct race *r, unsigned people)
         least = r->done[i] < least ? r->done[i] : least;
         most = r->done[i] > most ? r->done[i] : most;
     }
-    return (double)least / (double)most;
+    return most > 0 ? (double)least / (double)most : 0;
 }
 
 /* What 999 of 1,000 waits are shorter than. */
@@ -105,31 +143,40 @@ static double long_wait(const struct race *r, unsigned people)
         for (long j = 0; j < r->done[i] && j < r->room; j++)
             r->waits[all++] = r->waits[i * r->room + j];
     sort(r->waits, all);
-    return r->waits[all * 999 / 1000];
+    return all > 0 ? r->waits[all * 999 / 1000] : 0;
 }
 
-double fair(struct subject *s, long n)
+static double run_fair(struct subject *s, double *wait_ms)
 {
     struct race *r = shared_make(sizeof *r);
-    r->lock = s->lock;
+    r->lock = s->peer->lock;
     r->step = hold_a_while;
-    r->room = 2 * n * 1000000 / HOLD_NS; /* this machine may be late to stop it */
-    size_t bytes = s->people * (size_t)r->room * sizeof *r->waits;
+    r->room = 2 * ms_of(s) * 1000000 / HOLD_NS; /* this machine may be late to stop it */
+    size_t bytes = s->of->people * (size_t)r->room * sizeof *r->waits;
     r->waits = shared_make(bytes);
-    race(r, s->people, n);
-    double share = smallest_share(r, s->people);
-    s->beside = long_wait(r, s->people) / 1e6;
+    race(r, s->of->people, ms_of(s));
+    double share = smallest_share(r, s->of->people);
+    *wait_ms = long_wait(r, s->of->people) / 1e6;
+    s->n = s->of->people;
     shared_end(r->waits, bytes);
     shared_end(r, sizeof *r);
     return share;
 }
 
-/* Of the run that fair made this round, unless it was not asked. */
-double fair_wait(struct subject *s, long n)
+void fair(struct subject *s)
 {
-    const struct subject *run = find("fair_8", s->name);
-    if (run->samples > s->samples)
-        return run->beside;
-    fair(s, n);
-    return s->beside;
+    sample(s, run_fair(s, &s->beside));
+}
+
+/* Of the run that fair made this round, unless it was not asked. */
+void fair_wait(struct subject *s)
+{
+    const struct subject *run = find("fair_8", s->peer->name);
+    double wait_ms;
+    s->n = s->of->people;
+    if (run != NULL && run->rounds > s->rounds)
+        wait_ms = run->beside;
+    else
+        run_fair(s, &wait_ms);
+    sample(s, wait_ms);
 }

@@ -1,10 +1,10 @@
 /* One process sleeps for what another has. */
 #include "bench.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #define HANDOFF_AFTER_MS 15
+#define POLLED_OF 4 /* one in so many, of who polls */
 #define KILL_AFTER_MS 40
 
 enum { IDLE, TAKE, TAKING, TOOK, OVER };
@@ -20,6 +20,8 @@ struct sleeper {
 static void sleeper_work(void *with)
 {
     struct sleeper *me = with;
+    if (me->lock->attach != NULL)
+        me->lock->attach();
     me->lock->take();
     me->lock->give(); /* all that is done once is done */
     me->state = IDLE;
@@ -57,7 +59,7 @@ static void sleeper_sleeps(struct sleeper *sleeper, unsigned ms)
 static double sleeper_took(struct sleeper *sleeper)
 {
     await(&sleeper->state, TOOK);
-    return (double)sleeper->stamp;
+    return (double)sleeper->stamp / 1e3;
 }
 
 static void sleeper_end(struct sleeper *sleeper)
@@ -67,29 +69,44 @@ static void sleeper_end(struct sleeper *sleeper)
     shared_end(sleeper, sizeof *sleeper);
 }
 
-static double *room_for(long samples)
+static long times(const struct subject *s)
 {
-    double *room = calloc((size_t)samples, sizeof *room);
-    if (room == NULL)
-        fail("no memory for %ld samples", samples);
-    return room;
+    long n = wishes.quick ? s->of->n / 4 : s->of->n;
+    n = s->peer->polls ? n / POLLED_OF : n;
+    return n > 0 ? n : 1;
 }
 
-double handoff(struct subject *s, long n)
+static void hand_over(struct subject *s, const struct lock *lock)
 {
-    double *samples = room_for(n);
-    struct sleeper *sleeper = sleeper_start(s->lock);
-    for (long i = 0; i < n; i++) {
-        s->lock->take();
+    struct sleeper *sleeper = sleeper_start(lock);
+    for (long i = 0; i < times(s); i++) {
+        lock->take();
         sleeper_sleeps(sleeper, HANDOFF_AFTER_MS);
         sleeper->stamp = now_ns();
-        s->lock->give();
-        samples[i] = sleeper_took(sleeper);
+        lock->give();
+        sample(s, sleeper_took(sleeper));
     }
     sleeper_end(sleeper);
-    double median = median_of(samples, n);
-    free(samples);
-    return median;
+}
+
+bool can_wait(const struct peer *p)
+{
+    return p->lock != NULL;
+}
+
+void handoff(struct subject *s)
+{
+    hand_over(s, s->peer->lock);
+}
+
+bool can_be_async(const struct peer *p)
+{
+    return p->async != NULL;
+}
+
+void async_handoff(struct subject *s)
+{
+    hand_over(s, s->peer->async);
 }
 
 /* Holds the lock until it is killed. */
@@ -101,31 +118,35 @@ struct victim {
 static void victim_work(void *with)
 {
     struct victim *me = with;
+    if (me->lock->attach != NULL)
+        me->lock->attach();
     me->lock->hold();
     me->holds = 1;
     for (;;)
         pause();
 }
 
-double kill_to_waiter(struct subject *s, long n)
+bool can_die(const struct peer *p)
 {
-    double *samples = room_for(n);
-    struct sleeper *sleeper = sleeper_start(s->lock);
+    return p->lock != NULL && p->lock->hold != NULL;
+}
+
+void kill_to_waiter(struct subject *s)
+{
+    const struct lock *lock = s->peer->lock;
+    struct sleeper *sleeper = sleeper_start(lock);
     struct victim *victim = shared_make(sizeof *victim);
-    victim->lock = s->lock;
-    for (long i = 0; i < n; i++) {
+    victim->lock = lock;
+    for (long i = 0; i < times(s); i++) {
         victim->holds = 0;
         pid_t child = child_start(victim_work, victim);
         await(&victim->holds, 1);
         sleeper_sleeps(sleeper, KILL_AFTER_MS);
         sleeper->stamp = now_ns();
         child_kill(child);
-        samples[i] = sleeper_took(sleeper);
+        sample(s, sleeper_took(sleeper));
         child_reap(child);
     }
     sleeper_end(sleeper);
     shared_end(victim, sizeof *victim);
-    double median = median_of(samples, n);
-    free(samples);
-    return median;
 }

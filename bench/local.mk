@@ -1,0 +1,77 @@
+# Benchmarks: the library beside what would be picked instead.
+
+noinst_PROGRAMS += bench/bench
+bench_bench_SOURCES = \
+	bench/absent.c \
+	bench/async.c \
+	bench/bars.c \
+	bench/bench.c bench/bench.h \
+	bench/cachify_bench.h \
+	bench/cases.c \
+	bench/clock.c \
+	bench/crowd.c \
+	bench/figures.c \
+	bench/held.c \
+	bench/herd.c \
+	bench/machine.c \
+	bench/measure.c \
+	bench/processes.c \
+	bench/race.c \
+	bench/report.c \
+	bench/report_json.c \
+	bench/room.c \
+	bench/servers.c \
+	bench/text.c \
+	bench/waiting.c \
+	bench/peers/boost.c bench/peers/boost_calls.h \
+	bench/peers/cachify.c \
+	bench/peers/flock.c \
+	bench/peers/inspect.c \
+	bench/peers/loops.h \
+	bench/peers/memcached.c \
+	bench/peers/mutex.c \
+	bench/peers/ofd.c \
+	bench/peers/peer.h \
+	bench/peers/peers.c \
+	bench/peers/python.c \
+	bench/peers/redis.c \
+	bench/peers/semaphore.c \
+	bench/peers/sysv.c
+bench_bench_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/bench
+bench_bench_CFLAGS = $(AM_CFLAGS)
+bench_bench_LDADD = libcachify.la -lpthread
+
+if WITH_REDIS
+bench_bench_CPPFLAGS += -DBENCH_HIREDIS
+bench_bench_CFLAGS += $(HIREDIS_CFLAGS)
+bench_bench_LDADD += $(HIREDIS_LIBS)
+endif
+
+# By itself, so that nothing else needs a C++ compiler.
+if HAVE_BOOST
+noinst_LTLIBRARIES += bench/libboost_calls.la
+bench_libboost_calls_la_SOURCES = bench/peers/boost_calls.cc
+bench_libboost_calls_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/bench
+bench_libboost_calls_la_CXXFLAGS = $(CHECKER_CFLAGS) -pthread
+bench_bench_CPPFLAGS += -DBENCH_BOOST
+bench_bench_LDADD += bench/libboost_calls.la -lstdc++
+endif
+EXTRA_DIST += bench/peers/boost_calls.cc
+
+EXTRA_DIST += bench/README.md bench/peers/python_reference.py
+
+bench: bench/bench tools/cachify-shm-inspect
+	BENCH_SRCDIR='$(top_srcdir)/bench' bench/bench $(BENCH_ARGS)
+
+.PHONY: bench
+
+noinst_PROGRAMS += bench/count
+bench_count_SOURCES = bench/count.c
+bench_count_LDADD = libcachify.la
+EXTRA_DIST += bench/instructions bench/instructions.txt
+
+# How many instructions the calls take, beside what is recorded.
+instructions: bench/count
+	CC='$(CC)' $(LIBTOOL) --silent --mode=execute $(srcdir)/bench/instructions $(VALGRIND) bench/count $(RECORD)
+
+.PHONY: instructions
