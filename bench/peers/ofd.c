@@ -11,11 +11,16 @@
 
 static int own_fd = -1, other_fd = -1;
 
+/* The type that the kernel answers with, or -1. */
+static int command_on(int fd, int what, short type, long byte, long bytes)
+{
+    struct flock f = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = bytes};
+    return fcntl(fd, what, &f) != 0 ? -1 : f.l_type;
+}
+
 static int command(int fd, int what, short type, long byte)
 {
-    struct flock f = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    int result = fcntl(fd, what, &f);
-    return result != 0 ? result : f.l_type;
+    return command_on(fd, what, type, byte, 1);
 }
 
 static int open_file(void)
@@ -111,9 +116,7 @@ static void fill(long count)
 
 static void empty(long count)
 {
-    (void)count;
-    close(other_fd);
-    other_fd = open_file();
+    command_on(other_fd, F_OFD_SETLK, F_UNLCK, FILL_FROM, 2 * count);
 }
 
 const struct peer ofd_peer = {.name = "ofd_byte",
