@@ -12,6 +12,12 @@
 
 #define MAX_ROUNDS 101
 
+#ifdef __clang__
+#define COMPILER __VERSION__ /* has its name in it */
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 struct subject;
 
 /* What has to be there while some cases are measured, and is made and removed for them only.

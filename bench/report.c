@@ -21,8 +21,8 @@ static void print_machine(void)
 {
     struct utsname u;
     uname(&u);
-    printf("%ld x %s, %s %s, compiler %s\n", sysconf(_SC_NPROCESSORS_ONLN), processor(), u.sysname,
-           u.release, __VERSION__);
+    printf("%ld x %s, %s %s, %s\n", sysconf(_SC_NPROCESSORS_ONLN), processor(), u.sysname,
+           u.release, COMPILER);
     for (unsigned i = 0; i < peer_count; i++) {
         char version[128];
         if (peers[i]->version == NULL || !is_measured(peers[i]))

@@ -82,7 +82,7 @@ static void print_machine(void)
     printf("{\"processors\":%ld", sysconf(_SC_NPROCESSORS_ONLN));
     print_field("machine", processor());
     print_field("kernel", u.release);
-    print_field("compiler", __VERSION__);
+    print_field("compiler", COMPILER);
     printf(",\"rounds\":%d,\"quick\":%s", wishes.rounds, wishes.quick ? "true" : "false");
     print_versions();
     print_absent();

@@ -55,14 +55,20 @@ static void load(const char *script, char *sha)
     freeReplyObject(reply);
 }
 
+static redisContext *connect_again(void)
+{
+    redisContext *made = redisConnectUnix(redis_server_socket());
+    if (made == NULL || made->err != 0)
+        fail("redis: no connection: %s", made != NULL ? made->errstr : "no memory");
+    return made;
+}
+
 static const char *open_server(void)
 {
     const char *missing = redis_server_start();
     if (missing != NULL)
         return missing;
-    connection = redisConnectUnix(redis_server_socket());
-    if (connection == NULL || connection->err != 0)
-        return "a connection to redis-server";
+    connection = connect_again();
     load(GIVE_SCRIPT, give_sha);
     load(EXTEND_SCRIPT, extend_sha);
     return NULL;
@@ -72,9 +78,7 @@ static const char *open_server(void)
 static void attach(void)
 {
     close(connection->fd);
-    connection = redisConnectUnix(redis_server_socket());
-    if (connection == NULL || connection->err != 0)
-        fail("redis: no connection");
+    connection = connect_again();
 }
 
 static void read_info(const char *section, const char *field, char *text, size_t room)
@@ -215,11 +219,11 @@ static double fresh_loop(long n)
     return ns_each_fresh(n, fresh_pair, NULL);
 }
 
+/* With an answer, for a connection that nobody took is none. */
 static void open_close(void)
 {
-    redisContext *other = redisConnectUnix(redis_server_socket());
-    if (other == NULL || other->err != 0)
-        fail("redis: no connection");
+    redisContext *other = connect_again();
+    freeReplyObject(checked(redisCommand(other, "PING")));
     redisFree(other);
 }
 
