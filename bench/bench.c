@@ -22,12 +22,14 @@ static void usage(FILE *to)
 {
     fprintf(to,
             "usage: bench [--json] [--rounds N] [--case PATTERN] [--quick] [--samples FILE]\n"
+            "             [--table FILE]\n"
             "Measures the library beside its peers, all in one run.\n"
             "  --json          one JSON object a line\n"
             "  --rounds N      rounds, 1 to %d (default 7); medians over them are printed\n"
             "  --case PATTERN  these cases only, as a shell would match them\n"
             "  --quick         a tenth of the time, and of what is held from half a million on\n"
             "  --samples FILE  also writes every sample there: case, subject, value\n"
+            "  --table FILE    with --json: also writes the table, there\n"
             "cases:",
             MAX_ROUNDS);
     print_cases(to);
@@ -66,6 +68,9 @@ static bool read_option(int option)
     case 's':
         wishes.samples = optarg;
         return true;
+    case 't':
+        wishes.table = optarg;
+        return true;
     case 'r':
         return read_rounds(optarg);
     case 'c':
@@ -99,13 +104,29 @@ static bool read_wishes(int argc, char **argv)
     return optind == argc;
 }
 
-static void write_samples(void)
+static FILE *written(const char *path)
 {
-    FILE *f = fopen(wishes.samples, "w");
+    FILE *f = fopen(path, "w");
     if (f == NULL)
-        fail("cannot write %s: %s", wishes.samples, strerror(errno));
-    print_samples(f);
-    fclose(f);
+        fail("cannot write %s: %s", path, strerror(errno));
+    return f;
+}
+
+static void report(void)
+{
+    FILE *samples = wishes.samples != NULL ? written(wishes.samples) : NULL;
+    FILE *table = wishes.table != NULL ? written(wishes.table) : NULL;
+    if (samples != NULL)
+        print_samples(samples);
+    if (wishes.json)
+        report_json();
+    else
+        report_text(stdout);
+    if (table != NULL)
+        report_text(table);
+    if ((samples != NULL && fclose(samples) != 0) || (table != NULL && fclose(table) != 0) ||
+        fflush(stdout) != 0)
+        fail("cannot write: %s", strerror(errno));
 }
 
 int main(int argc, char **argv)
@@ -115,14 +136,8 @@ int main(int argc, char **argv)
     clean_up_when_told_to_end();
     room_open();
     subjects_choose();
-    room_guard();
     measure_all();
-    if (wishes.samples != NULL)
-        write_samples();
-    if (wishes.json)
-        report_json();
-    else
-        report_text();
+    report();
     children_kill();
     room_close();
     return EXIT_SUCCESS;

@@ -71,6 +71,7 @@ struct wishes {
     int rounds;
     const char *only;    /* cases of this pattern */
     const char *samples; /* a file for all of them */
+    const char *table;   /* a file for the table, beside JSON */
 };
 
 extern struct wishes wishes;
@@ -102,7 +103,7 @@ const struct absent *absent_at(unsigned i); /* NULL behind the last */
 bool left_out(const char *what);
 
 /* In report.c, report_json.c and machine.c. */
-void report_text(void);
+void report_text(FILE *to);
 void report_json(void);
 void print_samples(FILE *to);
 const char *processor(void);
@@ -121,8 +122,8 @@ double median_of(double *samples, long n); /* which it sorts */
 
 /* A directory of the run's own, in room.c, removed in the end, however that comes. */
 void room_open(void);
-void room_guard(void); /* once what peers leave behind is made */
 const char *room_path(void);
+void room_keep_semaphores(int set); /* removed with it */
 void room_close(void);
 
 /* Other processes, in processes.c.  A child that outlives its work ends with this process. */

@@ -59,18 +59,33 @@ endif
 EXTRA_DIST += bench/peers/boost_calls.cc
 
 EXTRA_DIST += bench/README.md bench/peers/python_reference.py
+EXTRA_DIST += bench/plot bench/plots.gp bench/record bench/results bench/tables.awk
+
+SCRIPT_SUITES += $(top_srcdir)/tests/bench.sh
+EXTRA_DIST += tests/bench.sh
+
+RUN_BENCH = BENCH_SRCDIR='$(top_srcdir)/bench'
 
 bench: bench/bench tools/cachify-shm-inspect
-	BENCH_SRCDIR='$(top_srcdir)/bench' bench/bench $(BENCH_ARGS)
+	$(RUN_BENCH) bench/bench $(BENCH_ARGS)
 
-.PHONY: bench
+# The full run, with its plots and the tables of bench/README.md.
+bench-record: bench/bench tools/cachify-shm-inspect
+	$(RUN_BENCH) $(top_srcdir)/bench/record $(BENCH_ARGS)
 
+# The plots again, from what was recorded.
+bench-plots:
+	$(top_srcdir)/bench/plot $(top_srcdir)/bench/results/run.json \
+		$(top_srcdir)/bench/results/latencies.txt $(top_srcdir)/bench/results
+
+.PHONY: bench bench-plots bench-record
+
+# How many instructions the calls take, beside what is recorded.
 noinst_PROGRAMS += bench/count
 bench_count_SOURCES = bench/count.c
 bench_count_LDADD = libcachify.la
 EXTRA_DIST += bench/instructions bench/instructions.txt
 
-# How many instructions the calls take, beside what is recorded.
 instructions: bench/count
 	CC='$(CC)' $(LIBTOOL) --silent --mode=execute $(srcdir)/bench/instructions $(VALGRIND) bench/count $(RECORD)
 

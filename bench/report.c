@@ -7,6 +7,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+static FILE *out;
+
 static const char *unit(const struct subject *s)
 {
     return s->of->unit != NULL ? s->of->unit : "ns";
@@ -21,24 +23,24 @@ static void print_machine(void)
 {
     struct utsname u;
     uname(&u);
-    printf("%ld x %s, %s %s, %s\n", sysconf(_SC_NPROCESSORS_ONLN), processor(), u.sysname,
-           u.release, COMPILER);
+    fprintf(out, "%ld x %s, %s %s, %s\n", sysconf(_SC_NPROCESSORS_ONLN), processor(), u.sysname,
+            u.release, COMPILER);
     for (unsigned i = 0; i < peer_count; i++) {
         char version[128];
         if (peers[i]->version == NULL || !is_measured(peers[i]))
             continue;
         peers[i]->version(version, sizeof version);
-        printf("%s: %s\n", peers[i]->name, version);
+        fprintf(out, "%s: %s\n", peers[i]->name, version);
     }
-    putchar('\n');
+    fputc('\n', out);
 }
 
 static void print_number(double value, int width)
 {
     if (isnan(value))
-        printf(" %*s", width, "-");
+        fprintf(out, " %*s", width, "-");
     else
-        printf(" %*.*f", width, decimals(value), value);
+        fprintf(out, " %*.*f", width, decimals(value), value);
 }
 
 /* Beside the library's own figure, where it has one. */
@@ -46,31 +48,31 @@ static void print_beside(const struct subject *s)
 {
     const struct subject *own = find(s->of->name, cachify_peer.name);
     if (own == NULL || own == s || median(own) == 0)
-        printf(" %9s", "");
+        fprintf(out, " %9s", "");
     else
-        printf(" %8.2fx", median(s) / median(own));
+        fprintf(out, " %8.2fx", median(s) / median(own));
 }
 
 static void print_subject(struct subject *s)
 {
     double low = s->round[0], high = s->round[s->rounds - 1];
-    printf("%-16s %-31s", s->of->name, s->peer->name);
+    fprintf(out, "%-16s %-31s", s->of->name, s->peer->name);
     print_number(median(s), 10);
-    printf(" %-5s", unit(s));
+    fprintf(out, " %-5s", unit(s));
     print_beside(s);
     print_number(p99(s), 10);
-    printf("  %.*f to %.*f", decimals(low), low, decimals(high), high);
+    fprintf(out, "  %.*f to %.*f", decimals(low), low, decimals(high), high);
     if (scaled_down(s->of))
-        printf("  (scaled down to %ld)", s->count);
-    putchar('\n');
+        fprintf(out, "  (scaled down to %ld)", s->count);
+    fputc('\n', out);
 }
 
 static void print_limit(const struct bar *b, bool inverse)
 {
     if (b->at_least > 0 || inverse)
-        printf(" (at least %.7g)", inverse ? 1 / b->at_most : b->at_least);
+        fprintf(out, " (at least %.7g)", inverse ? 1 / b->at_most : b->at_least);
     else if (b->at_most > 0)
-        printf(" (at most %.7g)", b->at_most);
+        fprintf(out, " (at most %.7g)", b->at_most);
 }
 
 /* A bar below 1 of what costs less reads better the other way round. */
@@ -81,33 +83,35 @@ static void print_bar(const struct bar *b)
     bool inverse = b->to != NULL && b->at_most > 0 && b->at_most < 0.1;
     if (isnan(value))
         return;
-    printf("%-16s %-13s %9.2f ", b->bench_case, b->name, inverse ? 1 / value : value);
+    fprintf(out, "%-16s %-13s %9.2f ", b->bench_case, b->name, inverse ? 1 / value : value);
     if (b->to != NULL)
-        printf("x %s%s", inverse ? "faster than " : "", bar_to(b));
+        fprintf(out, "x %s%s", inverse ? "faster than " : "", bar_to(b));
     else
-        fputs(unit(s), stdout);
+        fputs(unit(s), out);
     print_limit(b, inverse);
     if (bar_judged(b))
-        puts(bar_met(b, value) ? ": met" : ": NOT MET");
+        fputs(bar_met(b, value) ? ": met\n" : ": NOT MET\n", out);
     else
-        puts(scaled_down(s->of) ? ": scaled down" : "");
+        fputs(scaled_down(s->of) ? ": scaled down\n" : "\n", out);
 }
 
 static void print_absent(void)
 {
     for (unsigned i = 0; absent_at(i) != NULL; i++)
-        printf("%smissing: %s: %s\n", i == 0 ? "\n" : "", absent_at(i)->what, absent_at(i)->why);
+        fprintf(out, "%smissing: %s: %s\n", i == 0 ? "\n" : "", absent_at(i)->what,
+                absent_at(i)->why);
 }
 
-void report_text(void)
+void report_text(FILE *to)
 {
+    out = to;
     print_machine();
-    printf("%-16s %-31s %10s %-5s %9s %10s  spread over %d rounds\n", "case", "subject", "median",
-           "unit", "x cachify", "p99", wishes.rounds);
+    fprintf(out, "%-16s %-31s %10s %-5s %9s %10s  spread over %d rounds\n", "case", "subject",
+            "median", "unit", "x cachify", "p99", wishes.rounds);
     for (unsigned i = 0; i < subject_count; i++)
         if (subjects[i].rounds > 0)
             print_subject(&subjects[i]);
-    putchar('\n');
+    fputc('\n', out);
     for (unsigned i = 0; i < bar_count; i++)
         print_bar(&bars[i]);
     print_absent();

@@ -1,5 +1,5 @@
 /* A directory in /dev/shm for the run's files and sockets.  A process of its own, the guard, sees
- * this one end, in whatever way, and removes them and what peers keep elsewhere. */
+ * this one end, in whatever way, and removes them, and the set of semaphores that a peer has. */
 #include "bench.h"
 
 #include <dirent.h>
@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
+#include <sys/sem.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,17 +19,11 @@ static char path[] = SHM "/cachify-bench-XXXXXX";
 static bool made;
 static int guarded = -1; /* closed when this process ends */
 static pid_t guard;
+static _Atomic int *semaphores; /* their id + 1; shared with the guard */
 
 const char *room_path(void)
 {
     return path;
-}
-
-void room_open(void)
-{
-    if (mkdtemp(path) == NULL)
-        fail("cannot make %s: %s", path, strerror(errno));
-    made = true;
 }
 
 /* Those whose names have this in them; of "", all. */
@@ -44,9 +40,8 @@ static void remove_files(const char *directory, const char *part)
 
 static void clean(void)
 {
-    for (unsigned i = 0; i < peer_count; i++)
-        if (peers[i]->close != NULL)
-            peers[i]->close();
+    if (*semaphores > 0)
+        semctl(*semaphores - 1, 0, IPC_RMID);
     remove_files(path, "");
     rmdir(path);
     remove_files(SHM, strrchr(path, '/') + 1);
@@ -64,7 +59,7 @@ static void guard_work(int watched)
     _exit(0);
 }
 
-void room_guard(void)
+static void start_guard(void)
 {
     int ends[2];
     fflush(NULL);
@@ -79,6 +74,20 @@ void room_guard(void)
         fail("fork: %s", strerror(errno));
     close(ends[0]);
     guarded = ends[1];
+}
+
+void room_open(void)
+{
+    if (mkdtemp(path) == NULL)
+        fail("cannot make %s: %s", path, strerror(errno));
+    made = true;
+    semaphores = shared_make(sizeof *semaphores);
+    start_guard();
+}
+
+void room_keep_semaphores(int set)
+{
+    *semaphores = set + 1;
 }
 
 void room_close(void)

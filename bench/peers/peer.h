@@ -49,8 +49,6 @@ struct peer {
     const char *name;
     /* NULL, or what is missing, with the Debian package that brings it. */
     const char *(*open)(void);
-    /* What outlives the process; may be called by another than opened. */
-    void (*close)(void);
     void (*version)(char *text, size_t room);
     double (*loop[LOOPS])(long n);
     const struct lock *lock;

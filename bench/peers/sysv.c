@@ -19,15 +19,11 @@ static const char *open_set(void)
         unsigned short *array;
     } all = {.array = ones};
     set = semget(IPC_PRIVATE, KEYS, 0600);
+    if (set >= 0)
+        room_keep_semaphores(set);
     if (set < 0 || semctl(set, 0, SETALL, all) != 0)
         return "SysV semaphores of the kernel (semget failed)";
     return NULL;
-}
-
-static void close_set(void)
-{
-    if (set >= 0)
-        semctl(set, 0, IPC_RMID);
 }
 
 static int add(unsigned key, short value, short flags)
@@ -95,7 +91,6 @@ static double is_locked_loop(long n)
 
 const struct peer sysv_peer = {.name = "sysv_undo",
                                .open = open_set,
-                               .close = close_set,
                                .version = version_of_kernel,
                                .lock = &lock,
                                .loop = {[PAIR] = pair_loop,
