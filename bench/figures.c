@@ -19,14 +19,13 @@ double p99(struct subject *s)
     return s->sample[s->samples * 99 / 100];
 }
 
-double bar_value(const struct bar *b, const struct subject **of)
+double bar_value(const struct bar *b, const struct subject **s)
 {
-    const struct subject *s = find(b->bench_case, b->name);
     const struct subject *to = b->to != NULL ? find(b->to_case, b->to) : NULL;
-    *of = s;
-    if (s == NULL || (b->to != NULL && to == NULL))
+    *s = find(b->bench_case, b->name);
+    if (*s == NULL || (b->to != NULL && to == NULL))
         return NAN;
-    return to != NULL ? median(s) / median(to) : median(s);
+    return to != NULL ? median(*s) / median(to) : median(*s);
 }
 
 /* What a subject is compared with: a peer of its case, or one of another. */

@@ -154,6 +154,23 @@ static void say(const struct subject *s, int round)
                 s->peer->name);
 }
 
+/* Of the samples from so many on.  A copy is sorted: they stay in the order in which they were
+ * taken. */
+static double median_from(const struct subject *s, long first)
+{
+    double middle = 0;
+    long count = s->samples - first;
+    double *copy = malloc((size_t)count * sizeof *copy);
+    if (copy != NULL) {
+        memcpy(copy, s->sample + first, (size_t)count * sizeof *copy);
+        middle = median_of(copy, count);
+    } else {
+        fail("no memory for %ld samples", count);
+    }
+    free(copy);
+    return middle;
+}
+
 static void measure(struct subject *s, int round)
 {
     long before = s->samples;
@@ -164,14 +181,7 @@ static void measure(struct subject *s, int round)
         s->of->run(s);
     else
         run_loop(s);
-    /* A copy is sorted: the samples stay in the order in which they were taken. */
-    long taken = s->samples - before;
-    double *copy = malloc((size_t)taken * sizeof *copy);
-    if (copy == NULL)
-        fail("no memory for %ld samples", taken);
-    memcpy(copy, s->sample + before, (size_t)taken * sizeof *copy);
-    s->round[s->rounds++] = median_of(copy, taken);
-    free(copy);
+    s->round[s->rounds++] = median_from(s, before);
 }
 
 static bool is_first_of(const struct setting *setting, unsigned at)

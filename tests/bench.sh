@@ -44,7 +44,7 @@ refuses() {
 
 # Killed in the middle: its processes and its files go, a moment later.
 leaves_nothing() {
-    bench/bench --case 'pair_uncontended' --rounds 101 >/dev/null 2>&1 &
+    bench/bench --case 'many_keys_2' --rounds 101 >/dev/null 2>&1 &
     bench=$!
     sleep 1
     kill "-$1" "$bench"
@@ -70,7 +70,7 @@ check 'no rounds' refuses --rounds 0
 # Checkers see the peers as well, and take long for it.
 if [ -z "${CHECKER-}" ]; then
     bench/bench --quick --rounds 1 --json --case 'held_1k' >"$work/held.json"
-    bench/bench --quick --rounds 1 --json --case '[bi]*' >"$work/one.json"
+    bench/bench --quick --rounds 1 --json --case 'is_locked' >"$work/one.json"
     PATH=/nowhere bench/bench --quick --rounds 1 --case 'pair_uncontended' >"$work/table" 2>/dev/null
     for run in held one; do
         check "each line is JSON: $run" is_json "$work/$run.json"
