@@ -138,9 +138,12 @@ _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)
 void *shared_make(size_t bytes); /* zeroed, with the children to come */
 void shared_end(void *shared, size_t bytes);
 
-/* Wait until *word is value; until it is another; until a thread has slept for so many ms. */
+/* Wait until *word is value; until it is another; until told; until a thread has slept for so
+ * many ms. */
 void await(const _Atomic int *word, int value);
 void await_change(const _Atomic int *word, int from);
+void sleep_until_told(_Atomic int *word); /* as long as it is 0 */
+void tell(_Atomic int *word);             /* all: it is 1 */
 void await_asleep(pid_t process, pid_t thread, unsigned ms);
 
 /* Programs, in servers.c. */

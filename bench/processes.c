@@ -2,6 +2,8 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,6 +174,18 @@ void await_change(const _Atomic int *word, int from)
     unsigned looks = 0;
     while (*word == from)
         look_again(&looks);
+}
+
+void sleep_until_told(_Atomic int *word)
+{
+    while (*word == 0)
+        syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0);
+}
+
+void tell(_Atomic int *word)
+{
+    *word = 1;
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 /* The state stands behind the command's name, which may have any character. */

@@ -40,8 +40,7 @@ static void run(void *with)
     if (r->room > 0)
         me.waits = r->waits + who * r->room;
     r->ready++;
-    while (r->go == 0)
-        usleep(50); /* who spins keeps the others from getting ready */
+    sleep_until_told(&r->go); /* who spins keeps the others from getting ready */
     for (; r->go == 1; me.done++)
         r->step(&me);
     r->done[who] = me.done;
@@ -54,7 +53,7 @@ static void race(struct race *r, unsigned people, long ms)
         children[i] = child_start(run, r);
     await(&r->ready, (int)people);
     uint64_t begin = now_ns();
-    r->go = 1;
+    tell(&r->go);
     usleep((unsigned)ms * 1000);
     r->go = 2;
     r->ns = now_ns() - begin;
