@@ -88,13 +88,10 @@ static bool read_option(int option)
 static bool read_wishes(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"rounds", required_argument, NULL, 'r'},
-        {"case", required_argument, NULL, 'c'},
-        {"quick", no_argument, NULL, 'q'},
-        {"help", no_argument, NULL, 'h'},
-        {"samples", required_argument, NULL, 's'},
-        {0},
+        {"json", no_argument, NULL, 'j'},          {"rounds", required_argument, NULL, 'r'},
+        {"case", required_argument, NULL, 'c'},    {"quick", no_argument, NULL, 'q'},
+        {"samples", required_argument, NULL, 's'}, {"table", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},          {0},
     };
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
         if (!read_option(o))
