@@ -47,12 +47,13 @@ bench_bench_CFLAGS += $(HIREDIS_CFLAGS)
 bench_bench_LDADD += $(HIREDIS_LIBS)
 endif
 
-# By itself, so that nothing else needs a C++ compiler.
+# By itself, so that nothing else needs a C++ compiler; without sanitizers, whose runtime is the
+# C compiler's.
 if HAVE_BOOST
 noinst_LTLIBRARIES += bench/libboost_calls.la
 bench_libboost_calls_la_SOURCES = bench/peers/boost_calls.cc
 bench_libboost_calls_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/bench
-bench_libboost_calls_la_CXXFLAGS = $(CHECKER_CFLAGS) -pthread
+bench_libboost_calls_la_CXXFLAGS = -pthread
 bench_bench_CPPFLAGS += -DBENCH_BOOST
 bench_bench_LDADD += bench/libboost_calls.la -lstdc++
 endif

@@ -55,6 +55,8 @@ static void print_beside(const struct subject *s)
 
 static void print_subject(struct subject *s)
 {
+    if (isnan(median(s)))
+        return;
     double low = s->round[0], high = s->round[s->rounds - 1];
     fprintf(out, "%-16s %-31s", s->of->name, s->peer->name);
     print_number(median(s), 10);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <math.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -22,7 +23,7 @@ static double text_of(const char *file)
     return bytes;
 }
 
-/* The file that the library was loaded from: the program itself, if it was linked into it. */
+/* Of the file that the library was loaded from. */
 double library_text_bytes(long n)
 {
     Dl_info library;
@@ -31,6 +32,10 @@ double library_text_bytes(long n)
     /* A constant of the library's: the address of a function may be the program's own for it. */
     if (dladdr(cachify_strerror(CACHIFY_OK), &library) == 0)
         fail("the library's file is not known");
+    if (strstr(library.dli_fname, "libcachify") == NULL) {
+        leave_out("binary_size", "the shared library (this program has it in itself)");
+        return NAN;
+    }
     int fd = open(library.dli_fname, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) != 0)
         fail("cannot read %s: %s", library.dli_fname, strerror(errno));
