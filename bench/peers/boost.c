@@ -48,6 +48,11 @@ static void take(void)
     take_key(0);
 }
 
+static void give(void)
+{
+    boost_calls_give();
+}
+
 static void busy(void)
 {
     if (boost_calls_try(names[0]) != 0)
@@ -70,22 +75,9 @@ static void fresh_drop(const char *key)
 }
 
 static const struct lock lock = {
-    .take = take, .give = boost_calls_give, .take_key = take_key, .give_key = give_key};
+    .take = take, .give = give, .take_key = take_key, .give_key = give_key};
 
-static double pair_loop(long n)
-{
-    return ns_each_pair(n, take, boost_calls_give);
-}
-
-static double keys_loop(long n)
-{
-    return ns_each_key(n, take_key, give_key);
-}
-
-static double busy_loop(long n)
-{
-    return ns_each_held(n, &lock, busy);
-}
+LOCK_LOOPS
 
 static double fresh_loop(long n)
 {

@@ -77,4 +77,20 @@ INTO_CALLER double ns_each_fresh(long n, void (*pair)(const char *name),
     return (double)ns / (double)n;
 }
 
+/* The loops that all peers have, of a file's take, give, take_key, give_key, busy and lock.  Here,
+ * and not behind pointers, so that these are compiled into them. */
+#define LOCK_LOOPS                                                                                 \
+    static double pair_loop(long n)                                                                \
+    {                                                                                              \
+        return ns_each_pair(n, take, give);                                                        \
+    }                                                                                              \
+    static double keys_loop(long n)                                                                \
+    {                                                                                              \
+        return ns_each_key(n, take_key, give_key);                                                 \
+    }                                                                                              \
+    static double busy_loop(long n)                                                                \
+    {                                                                                              \
+        return ns_each_held(n, &lock, busy);                                                       \
+    }
+
 #endif

@@ -104,25 +104,12 @@ static void give(void)
 static const struct lock lock = {
     .attach = attach, .take = take, .give = give, .take_key = take_key, .give_key = give_key};
 
-static double pair_loop(long n)
-{
-    return ns_each_pair(n, take, give);
-}
-
-static double keys_loop(long n)
-{
-    return ns_each_key(n, take_key, give_key);
-}
-
 static void busy(void)
 {
     must_answer(ADD, HOT, "NOT_STORED");
 }
 
-static double busy_loop(long n)
-{
-    return ns_each_held(n, &lock, busy);
-}
+LOCK_LOOPS
 
 static void ask(void)
 {

@@ -146,26 +146,13 @@ static const struct lock lock = {
 
 /* ---- Loops ---- */
 
-static double pair_loop(long n)
-{
-    return ns_each_pair(n, take, give);
-}
-
-static double keys_loop(long n)
-{
-    return ns_each_key(n, take_key, give_key);
-}
-
 static void busy(void)
 {
     if (ask_redis("SET %s other NX PX %ld", HOT, (long)LEASE_MS) != 0)
         fail("redis: %s is not busy", HOT);
 }
 
-static double busy_loop(long n)
-{
-    return ns_each_held(n, &lock, busy);
-}
+LOCK_LOOPS
 
 static void ask(void)
 {

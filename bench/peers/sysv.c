@@ -69,20 +69,7 @@ static void ask(void)
 static const struct lock lock = {
     .take = take, .give = give, .hold = take, .take_key = take_key, .give_key = give_key};
 
-static double pair_loop(long n)
-{
-    return ns_each_pair(n, take, give);
-}
-
-static double keys_loop(long n)
-{
-    return ns_each_key(n, take_key, give_key);
-}
-
-static double busy_loop(long n)
-{
-    return ns_each_held(n, &lock, busy);
-}
+LOCK_LOOPS
 
 static double is_locked_loop(long n)
 {
