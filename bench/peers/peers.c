@@ -1,9 +1,12 @@
 /* All peers, in the order of the table that is printed. */
 #include "peers/loops.h"
 
-#include <gnu/libc-version.h>
 #include <stdio.h>
 #include <sys/utsname.h>
+
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
 
 const struct peer *const peers[] = {
     &cachify_peer,        &cachify_empty_peer, &inspect_table_peer,
@@ -18,7 +21,11 @@ const unsigned peer_count = sizeof peers / sizeof peers[0];
 
 void version_of_libc(char *text, size_t room)
 {
+#ifdef __GLIBC__
     snprintf(text, room, "glibc %s", gnu_get_libc_version());
+#else
+    snprintf(text, room, "a C library that does not tell");
+#endif
 }
 
 void version_of_kernel(char *text, size_t room)
