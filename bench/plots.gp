@@ -83,6 +83,7 @@ if (plot_name eq "throughput") {
 if (plot_name eq "latency") {
     set multiplot
     set logscale x
+    set mxtics 10
     set ylabel "share of the waits that took no longer"
     set yrange [0:1]
     set ytics ("0" 0, "25 %%" 0.25, "50 %%" 0.5, "75 %%" 0.75, "100 %%" 1)
@@ -96,7 +97,6 @@ if (plot_name eq "latency") {
     set size 0.605,1
     set origin 0.395,0
     set title "From the holder's SIGKILL to a sleeping waiter"
-    set xtics add ("20 µs" 20, "50 µs" 50, "200 µs" 200, "500 µs" 500, "2 ms" 2000, "5 ms" 5000)
     unset ylabel
     set key outside right center
     plot for [s in with_data("kill")] file("kill", s) using 1:2 with steps lt number(s) title label(s), \
