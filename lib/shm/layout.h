@@ -80,7 +80,8 @@ struct cf_record {
 
 /* A registered process. */
 struct cf_process {
-    _Atomic uint64_t generation; /* counted on by a registration and by a proof of death */
+    _Atomic uint64_t generation; /* counted on by a registration, which makes it odd, and by a proof
+                                    of death or a farewell, which makes it even */
     _Atomic uint64_t pid;        /* as the process saw itself */
     _Atomic uint64_t pid_namespace;
     _Atomic uint64_t registered; /* ns on the segment's clock */

@@ -64,25 +64,34 @@ static void bury_last(const struct cf_mapping *m, uint32_t entry)
     _Atomic uint64_t *generation = &m->process_at[entry].generation;
     uint64_t last = cf_load_acquire(generation);
     if (cf_byte_ask(m, entry) == CF_BYTE_FREE)
-        cf_cas64(generation, last, last + 1);
+        cf_cas64(generation, last, (last | 1) + 1);
 }
 
-/* The kernel looks through the locks of all processes for each entry that it is asked about, so
- * these should be few: some that lie anywhere, then all in turn.  Processes that start one after
- * the other have numbers in a row, and should not meet. */
-#define ANYWHERE 16u
-
-uint32_t cf_process_place(const struct cf_mapping *m, pid_t pid, uint32_t i)
+/* Ours, by the byte. */
+static uint64_t begin_generation(struct cf_process *p)
 {
-    uint64_t mix = ((uint64_t)pid + ((uint64_t)i << 32)) * UINT64_C(0x9E3779B97F4A7C15);
-    return (uint32_t)(((mix ^ mix >> 29) * UINT64_C(0xBF58476D1CE4E5B9) >> 33) % m->processes);
+    uint64_t last = cf_load_relaxed(&p->generation);
+    while (!cf_try64(&p->generation, &last, (last + 1) | 1)) {
+    }
+    return (last + 1) | 1;
 }
 
-/* An entry whose byte is free. */
+/* Processes that start one after the other have numbers in a row, and should not meet. */
+uint32_t cf_process_place(const struct cf_mapping *m, pid_t pid)
+{
+    uint64_t mix = (uint64_t)pid * UINT64_C(0x9E3779B97F4A7C15);
+    return (uint32_t)((mix >> 32) % m->processes);
+}
+
+/* An entry whose byte is free, of those first that nobody is known to be in: for each one that it
+ * is asked about the kernel looks through the locks of all processes. */
 static cachify_status_t lock_entry(const struct cf_mapping *m, int fd, uint32_t *entry)
 {
-    for (uint32_t i = 0; i < ANYWHERE + m->processes; i++) {
-        *entry = i < ANYWHERE ? cf_process_place(m, getpid(), i) : i - ANYWHERE;
+    uint32_t start = cf_process_place(m, getpid());
+    for (uint32_t i = 0; i < 2 * m->processes; i++) {
+        *entry = (start + i) % m->processes;
+        if (i < m->processes && cf_load_relaxed(&m->process_at[*entry].generation) % 2 != 0)
+            continue;
         bury_last(m, *entry);
         if (lock_byte(fd, *entry))
             return CACHIFY_OK;
@@ -126,7 +135,7 @@ cachify_status_t cf_process_register(struct cf_mapping *m)
         return status;
     }
     struct cf_process *p = &m->process_at[entry];
-    uint64_t generation = cf_add_seq(&p->generation, 1) + 1; /* at once: see bury_last */
+    uint64_t generation = begin_generation(p); /* at once: see bury_last */
     /* The page keeps the description open when the descriptor is closed, is not inherited,
      * and falls with this process's memory: at kill, exit and exec, never before. */
     void *page = mmap(NULL, CF_PAGE, PROT_READ, MAP_SHARED, fd, 0);

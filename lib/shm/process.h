@@ -11,8 +11,8 @@
  * OK, FULL, GONE, SYSTEM. */
 cachify_status_t cf_process_register(struct cf_mapping *m);
 
-/* The entry that a process asks for at its i-th try, of the first few. */
-uint32_t cf_process_place(const struct cf_mapping *m, pid_t pid, uint32_t i);
+/* The entry that a process would like best. */
+uint32_t cf_process_place(const struct cf_mapping *m, pid_t pid);
 
 /* Give the entry back; every lease it still has is dead from now on.  Call with the
  * process lock held. */
