@@ -28,6 +28,7 @@ pc      libuv       libuv1-dev
 cmd     python3     python3
 header  xxhash.h    libxxhash-dev
 pc      hiredis     libhiredis-dev
+pc      openssl     libssl-dev
 '
 ci_needs='
 cmd     g++           g++
