@@ -25,7 +25,10 @@ void command_environment_set(const struct command_environment *e)
     char absolute[PATH_MAX];
     setenv("CACHIFY_KEY", e->key, 1);
     setenv("CACHIFY_PREFIX", e->prefix, 1);
-    setenv("CACHIFY_SEGMENT", realpath(e->segment, absolute) != NULL ? absolute : e->segment, 1);
+    if (e->segment != NULL)
+        setenv("CACHIFY_SEGMENT", realpath(e->segment, absolute) != NULL ? absolute : e->segment, 1);
+    else
+        unsetenv("CACHIFY_SEGMENT"); /* of a lock around this one */
     set_number("CACHIFY_TOKEN", e->token);
     if (e->deadline_ms == CACHIFY_NEVER)
         setenv("CACHIFY_DEADLINE", "never", 1);

@@ -18,7 +18,7 @@ struct page {
 struct command_environment {
     const char *key;
     const char *prefix;
-    const char *segment;
+    const char *segment; /* NULL: none, but a server */
     uint64_t token;
     int64_t deadline_ms; /* of the wall clock; CACHIFY_NEVER */
 };

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "renewer.h"
 #include "say.h"
 #include "waiting.h"
 
@@ -18,7 +20,7 @@
 #define KILL_AGAIN 20 /* ms, at first */
 #define KILL_SELDOM 1000
 
-enum why { NOT_ENDED, LOST, MAX_HOLD, RUNNER_DIED };
+enum why { NOT_ENDED, LOST, SERVER_GONE, MAX_HOLD, RUNNER_DIED };
 
 struct keeper {
     const struct options *options;
@@ -27,6 +29,7 @@ struct keeper {
     int signals;
     cachify_lease_t lease;
     bool held;
+    struct renewer renewer; /* on a server */
     pid_t command;
     bool ended;   /* the command */
     bool alone;   /* nothing is left of what it started */
@@ -55,7 +58,7 @@ static int64_t earlier(int64_t a, int64_t b)
 static int64_t grace(const struct keeper *k)
 {
     int64_t left = cachify_lease_remaining_ms(&k->lease);
-    if (k->why != MAX_HOLD || left == CACHIFY_NEVER)
+    if ((k->why != MAX_HOLD && k->why != SERVER_GONE) || left == CACHIFY_NEVER)
         return k->options->grace_ms;
     left -= k->options->exp_ms / 10;
     return left < 0 ? 0 : earlier(left, k->options->grace_ms);
@@ -96,10 +99,40 @@ static void lose(struct keeper *k, const char *what)
     end_command(k, LOST, what);
 }
 
+/* Not renewed in time, it ends the command while it still protects it. */
+static void run_short(struct keeper *k, int64_t now, int64_t left, const char *why)
+{
+    char what[WHY_ROOM + 80];
+    snprintf(what, sizeof what, "its lease ends in %.1f s and could not be renewed%s%s",
+             (double)left / 1000, *why != '\0' ? ": " : "", why);
+    end_command(k, SERVER_GONE, what);
+    if (k->kill_every != KILL_AGAIN)
+        return; /* being killed already */
+    left -= k->options->exp_ms / 10;
+    k->kill_at = earlier(k->kill_at, left > 0 ? now + left : now);
+}
+
+static void look_at_server(struct keeper *k, int64_t now)
+{
+    char why[WHY_ROOM];
+    bool lost = renewer_lost(&k->renewer, why);
+    int64_t left = cachify_lease_remaining_ms(&k->lease);
+    if (lost)
+        lose(k, why);
+    else if (left == 0)
+        lose(k, "the lease has run out");
+    else if (k->why != MAX_HOLD && left <= k->options->exp_ms / 3)
+        run_short(k, now, left, why);
+}
+
 static void look_at_lease(struct keeper *k, int64_t now)
 {
     if (!k->held)
         return;
+    if (k->options->client != NULL) {
+        look_at_server(k, now);
+        return;
+    }
     if (k->why != MAX_HOLD && now >= k->renew_at) {
         cachify_status_t status = cachify_extend(&k->lease, k->options->exp_ms);
         if (status == CACHIFY_OK)
@@ -147,7 +180,7 @@ static void hear(struct keeper *k)
 static void await(struct keeper *k)
 {
     int64_t now = monotonic_ms(), until = now + LOOK_MS;
-    if (k->held && k->why != MAX_HOLD)
+    if (k->held && k->why != MAX_HOLD && k->options->client == NULL)
         until = earlier(until, k->renew_at);
     until = earlier(until, k->why == NOT_ENDED ? k->max_at : k->kill_at);
     struct pollfd on[] = {{.fd = k->signals, .events = POLLIN},
@@ -161,6 +194,13 @@ static void await(struct keeper *k)
         k->runner = -1;
 }
 
+static void hold_no_longer(struct keeper *k)
+{
+    if (k->options->client != NULL)
+        renewer_stop(&k->renewer);
+    end_command(k, MAX_HOLD, "it was held for as long as --max-hold allows");
+}
+
 static void watch(struct keeper *k)
 {
     while (k->why == NOT_ENDED ? !k->ended : !k->alone) {
@@ -170,7 +210,7 @@ static void watch(struct keeper *k)
             break;
         look_at_lease(k, now);
         if (k->why == NOT_ENDED && now >= k->max_at)
-            end_command(k, MAX_HOLD, "it was held for as long as --max-hold allows");
+            hold_no_longer(k);
         if (k->why != NOT_ENDED && now >= k->kill_at)
             kill_command(k, now);
     }
@@ -188,12 +228,13 @@ static void start(struct keeper *k, const struct signals *was)
     struct command_environment e = {
         .key = o->key,
         .prefix = options_prefix(o),
-        .segment = options_segment(o),
+        .segment = o->client == NULL ? options_segment(o) : NULL,
         .token = cachify_lease_token(&k->lease),
         .deadline_ms = later(wall_ms(), o->max_hold_ms),
     };
     command_environment_set(&e);
-    k->command = command_start(o->command, k->page, was);
+    bool renewed = o->client == NULL || renewer_start(&k->renewer, o, &k->lease);
+    k->command = renewed ? command_start(o->command, k->page, was) : -1;
     if (k->command < 0) {
         say("cannot start a process for \"%s\": %s; try again when there are fewer", o->command[0],
             strerror(errno));
@@ -202,15 +243,28 @@ static void start(struct keeper *k, const struct signals *was)
     }
 }
 
+/* To a server that does not answer at the end nothing was lost: it held all the time. */
+static void complain_of_release(struct keeper *k, cachify_status_t status, bool held)
+{
+    if (held && status != CACHIFY_LOST) {
+        say("the lock \"%s\" could not be given back, and comes free when its lease is over: %s",
+            k->options->key, cachify_last_error());
+        return;
+    }
+    say("the lock \"%s\" was lost before the command ended: %s", k->options->key,
+        cachify_last_error());
+    k->why = LOST;
+}
+
 /* The status to end with. */
 static int end(struct keeper *k, cachify_t *instance)
 {
+    if (k->options->client != NULL)
+        renewer_join(&k->renewer);
+    bool held = k->options->client != NULL && cachify_lease_held(&k->lease);
     cachify_status_t status = cachify_release(&k->lease);
-    if (k->why == NOT_ENDED && status != CACHIFY_OK) {
-        say("the lock \"%s\" was lost before the command ended: %s", k->options->key,
-            cachify_last_error());
-        k->why = LOST;
-    }
+    if (k->why == NOT_ENDED && status != CACHIFY_OK)
+        complain_of_release(k, status, held);
     cachify_close(instance);
     return k->why == NOT_ENDED ? k->status : EX_TEMPFAIL;
 }

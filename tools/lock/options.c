@@ -8,11 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../client.h"
 #include "../duration.h"
 #include "../refused.h"
 #include "say.h"
 
 #define LEAST_EXP_MS 100 /* renewing every third of it, on a busy machine */
+#define SERVER_LEAST_EXP_MS 1000
+#define SERVER_EXP_MS 30000 /* there, who holds a lock may die and it is not noticed */
 
 enum {
     OPTION_EXP = 256,
@@ -21,6 +24,7 @@ enum {
     OPTION_NOTE,
     OPTION_NAME,
     OPTION_PATH,
+    OPTION_CLIENT,
     OPTION_PREFIX,
     OPTION_VERBOSE,
     OPTION_ACT /* and an enum act */
@@ -46,6 +50,7 @@ static const struct {
     {OPTION_NOTE, "note", "TEXT", "what others are shown (default: the command line)"},
     {OPTION_NAME, "name", "NAME", "use the segment /dev/shm/NAME"},
     {OPTION_PATH, "path", "PATH", "use the segment in the file PATH"},
+    {OPTION_CLIENT, "client", "URL", "use a Redis server: redis://HOST, unix:///PATH"},
     {OPTION_PREFIX, "prefix", "TEXT", "put before the key (default: PYC-)"},
     {OPTION_VERBOSE, "verbose", NULL, "say what is waited for and how the lock was got"},
     {OPTION_ACT + ACT_IS_LOCKED, "is-locked", NULL, "is KEY locked?  status 0: yes, 1: no"},
@@ -170,6 +175,9 @@ static void set_option(struct options *o, int code, char **argv)
     case OPTION_PATH:
         o->path = optarg;
         break;
+    case OPTION_CLIENT:
+        o->client = optarg;
+        break;
     case OPTION_PREFIX:
         o->prefix = optarg;
         break;
@@ -230,10 +238,36 @@ static void check_command(const struct options *o, char **rest)
              o->key);
 }
 
+/* The URL may have a password in it, so it is not repeated. */
+static void check_place(struct options *o)
+{
+    if (o->name != NULL && o->path != NULL)
+        fail(EX_USAGE, "both --name %s and --path %s are given; expected one at most", o->name,
+             o->path);
+    bool segment = o->name != NULL || o->path != NULL;
+    if (o->client == NULL && !segment)
+        o->client = client_of_environment();
+    if (o->client != NULL && *o->client == '\0')
+        o->client = NULL;
+    if (o->client != NULL && segment)
+        fail(EX_USAGE,
+             "both --client, a server, and --%s %s, a segment, are given; expected one of them",
+             o->name != NULL ? "name" : "path", o->name != NULL ? o->name : o->path);
+}
+
+static void set_expiry(struct options *o)
+{
+    if (o->exp_ms == 0)
+        o->exp_ms = o->client != NULL ? SERVER_EXP_MS : CACHIFY_NEVER;
+    if (o->client != NULL && o->exp_ms < SERVER_LEAST_EXP_MS)
+        fail(EX_USAGE,
+             "--exp is %lldms; expected %dms or more on a server, so that it can be renewed in time",
+             (long long)o->exp_ms, SERVER_LEAST_EXP_MS);
+}
+
 void options_parse(int argc, char **argv, struct options *o)
 {
     *o = (struct options){.wait_ms = CACHIFY_NEVER,
-                          .exp_ms = CACHIFY_NEVER,
                           .max_hold_ms = CACHIFY_NEVER,
                           .grace_ms = 10000,
                           .conflict = 1};
@@ -248,16 +282,31 @@ void options_parse(int argc, char **argv, struct options *o)
         o->command = argv + at;
     if (*o->key == '\0')
         fail(EX_USAGE, "the key is empty; expected a name of one byte or more");
-    if (o->name != NULL && o->path != NULL)
-        fail(EX_USAGE, "both --name %s and --path %s are given; expected one at most", o->name,
-             o->path);
+    check_place(o);
+    set_expiry(o);
 }
 
-/* ---- The segment that they name ---- */
+/* ---- What they name ---- */
+
+static cachify_t *open_on_server(const struct options *options)
+{
+    cachify_t *instance;
+    cachify_client_t client;
+    cachify_config_t config = {
+        .size = sizeof config, .client = &client, .prefix = options->prefix};
+    cachify_status_t status = client_of_url(options->client, &client);
+    if (status == CACHIFY_OK)
+        status = cachify_open(&config, &instance);
+    if (status != CACHIFY_OK)
+        fail_of(status, AT_SERVER);
+    return instance;
+}
 
 cachify_t *options_open(const struct options *options)
 {
     cachify_t *instance;
+    if (options->client != NULL)
+        return open_on_server(options);
     cachify_config_t config = {
         .size = sizeof config,
         .name = options->name,
@@ -266,7 +315,7 @@ cachify_t *options_open(const struct options *options)
     };
     cachify_status_t status = cachify_open(&config, &instance);
     if (status != CACHIFY_OK)
-        fail_of(status, true);
+        fail_of(status, AT_OPENING);
     return instance;
 }
 

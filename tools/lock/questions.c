@@ -15,18 +15,20 @@
 #define NO 1
 #define LOOK_MS 10     /* how often --await looks, at first */
 #define LOOK_SELDOM 50 /* and later */
+#define LOOK_SERVER 200 /* by words with a server */
 #define NOTE_ROOM 4096 /* the longest that a segment may have */
 
-static void check(cachify_status_t status)
+static void check(const struct options *o, cachify_status_t status)
 {
     if (status != CACHIFY_OK)
-        fail_of(status, false);
+        fail_of(status, o->client != NULL ? AT_SERVER : AT_SEGMENT);
 }
 
 /* NULL if there is no segment: then nothing is locked, and asking makes none. */
 static cachify_t *open_existing(const struct options *o)
 {
-    return access(options_segment(o), F_OK) == 0 ? options_open(o) : NULL;
+    bool there = o->client != NULL || access(options_segment(o), F_OK) == 0;
+    return there ? options_open(o) : NULL;
 }
 
 /* ---- Who ---- */
@@ -90,7 +92,7 @@ static int who(const struct options *o, cachify_t *instance)
     cachify_info_t info = {.size = sizeof info};
     if (instance == NULL)
         return NO;
-    check(cachify_query(instance, o->key, &info));
+    check(o, cachify_query(instance, o->key, &info));
     return info.state == CACHIFY_STATE_HELD ? print_holder(o, instance, &info) : NO;
 }
 
@@ -100,7 +102,7 @@ static int is_locked(const struct options *o, cachify_t *instance)
 {
     bool locked = false;
     if (instance != NULL)
-        check(cachify_is_locked(instance, o->key, &locked));
+        check(o, cachify_is_locked(instance, o->key, &locked));
     return locked ? YES : NO;
 }
 
@@ -108,8 +110,8 @@ static int release(const struct options *o, cachify_t *instance)
 {
     cachify_info_t info = {.size = sizeof info};
     if (instance != NULL) {
-        check(cachify_query(instance, o->key, &info));
-        check(cachify_release_key(instance, o->key));
+        check(o, cachify_query(instance, o->key, &info));
+        check(o, cachify_release_key(instance, o->key));
     }
     if (o->verbose && info.state == CACHIFY_STATE_HELD)
         say("took \"%s\" away from process %" PRId64 " (%.16s)", o->key, info.pid, info.command);
@@ -122,6 +124,7 @@ static int release(const struct options *o, cachify_t *instance)
 static int await_free(const struct options *o, cachify_t *instance)
 {
     int64_t began = monotonic_ms(), pause = LOOK_MS;
+    int64_t seldom = o->client != NULL ? LOOK_SERVER : LOOK_SELDOM;
     while (is_locked(o, instance) == YES) {
         int64_t left = o->wait_ms == CACHIFY_NEVER ? pause : began + o->wait_ms - monotonic_ms();
         if (left <= 0) {
@@ -132,7 +135,7 @@ static int await_free(const struct options *o, cachify_t *instance)
         if (left < pause)
             pause = left;
         nanosleep(&(struct timespec){.tv_nsec = pause * 1000000}, NULL);
-        pause = pause < LOOK_SELDOM / 2 ? 2 * pause : LOOK_SELDOM;
+        pause = pause < seldom / 2 ? 2 * pause : seldom;
     }
     return YES;
 }

@@ -48,7 +48,10 @@ static int end_command(const struct runner *r, int number)
     }
     say("process %d, which kept the lock \"%s\", was ended by signal %d (%s)%s", (int)r->keeper,
         r->options->key, number, strsignal(number),
-        command != 0 ? "; the lock is lost, and the command was killed" : "");
+        command == 0                 ? ""
+        : r->options->client != NULL ? "; the command was killed, and the lock comes free when its "
+                                       "lease is over"
+                                     : "; the lock is lost, and the command was killed");
     return EX_TEMPFAIL;
 }
 

@@ -39,7 +39,7 @@ void fail(int code, const char *format, ...)
     exit(code);
 }
 
-static int code_of(cachify_status_t status, bool opening)
+static int code_of(cachify_status_t status, enum where where)
 {
     switch (status) {
     case CACHIFY_INVALID:
@@ -48,7 +48,9 @@ static int code_of(cachify_status_t status, bool opening)
     case CACHIFY_PERMISSION:
         return EX_NOPERM;
     case CACHIFY_SYSTEM:
-        return opening ? EX_CANTCREAT : EX_OSERR;
+        return where == AT_OPENING  ? EX_CANTCREAT
+               : where == AT_SERVER ? EX_UNAVAILABLE
+                                    : EX_OSERR;
     case CACHIFY_NO_MEMORY:
         return EX_OSERR;
     default: /* FULL, INCOMPATIBLE, CORRUPT, GONE */
@@ -73,7 +75,8 @@ static const char *advice(cachify_status_t status)
     }
 }
 
-void fail_of(cachify_status_t status, bool opening)
+void fail_of(cachify_status_t status, enum where where)
 {
-    fail(code_of(status, opening), "%s%s", cachify_last_error(), opening ? advice(status) : "");
+    fail(code_of(status, where), "%s%s", cachify_last_error(),
+         where == AT_OPENING ? advice(status) : "");
 }

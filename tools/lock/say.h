@@ -16,7 +16,8 @@
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 __attribute__((format(printf, 2, 3), noreturn)) void fail(int code, const char *format, ...);
 
-/* The library refused: what it found, and the exit status for it.  opening: a segment. */
-_Noreturn void fail_of(cachify_status_t status, bool opening);
+/* The library refused: what it found, and the exit status for it. */
+enum where { AT_OPENING, AT_SEGMENT, AT_SERVER };
+_Noreturn void fail_of(cachify_status_t status, enum where where);
 
 #endif

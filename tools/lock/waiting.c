@@ -144,7 +144,7 @@ void wait_for_lock(const struct options *o, cachify_t *instance, int signals, in
     if (status == CACHIFY_LOCKED || status == CACHIFY_TIMEOUT)
         conflict(o);
     if (status != CACHIFY_OK)
-        fail_of(status, false);
+        fail_of(status, o->client != NULL ? AT_SERVER : AT_SEGMENT);
     if (o->verbose)
         tell_how(o, lease, monotonic_ms() - began);
 }

@@ -1,0 +1,13 @@
+# tools: what they have of libcachify-redis, where it is built.
+
+CLIENT_SOURCES = tools/client.c tools/client.h
+tools_lock_cachify_lock_SOURCES += $(CLIENT_SOURCES) tools/lock/renewer.c tools/lock/renewer.h
+tools_lock_cachify_lock_CPPFLAGS = $(AM_CPPFLAGS) $(CLIENT_CPPFLAGS)
+tools_lock_cachify_lock_LDADD = $(CLIENT_LIBS) libcachify.la -lpthread
+tools_demo_worker_pool_SOURCES += $(CLIENT_SOURCES)
+tools_demo_worker_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CLIENT_CPPFLAGS)
+tools_demo_worker_pool_LDADD = $(CLIENT_LIBS) libcachify.la
+if WITH_REDIS
+CLIENT_CPPFLAGS = -DWITH_REDIS
+CLIENT_LIBS = libcachify-redis.la
+endif
