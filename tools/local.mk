@@ -4,7 +4,7 @@ CLIENT_SOURCES = tools/client.c tools/client.h
 tools_lock_cachify_lock_SOURCES += $(CLIENT_SOURCES) tools/lock/renewer.c tools/lock/renewer.h
 tools_lock_cachify_lock_CPPFLAGS = $(AM_CPPFLAGS) $(CLIENT_CPPFLAGS)
 tools_lock_cachify_lock_LDADD = $(CLIENT_LIBS) libcachify.la -lpthread
-tools_demo_worker_pool_SOURCES += $(CLIENT_SOURCES)
+tools_demo_worker_pool_SOURCES += $(CLIENT_SOURCES) tools/demo/store.c tools/demo/store.h
 tools_demo_worker_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CLIENT_CPPFLAGS)
 tools_demo_worker_pool_LDADD = $(CLIENT_LIBS) libcachify.la
 if WITH_REDIS

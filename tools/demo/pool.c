@@ -110,6 +110,7 @@ bool pool_start(struct pool *pool, const struct tree *tree, int ledger, uint32_t
         .size = size,
         .work = work,
         .started = now_ns(),
+        .patience_s = pool->patience_s,
         .terminal = isatty(STDOUT_FILENO),
     };
     if (shared == MAP_FAILED)
@@ -149,8 +150,11 @@ bool pool_wait(struct pool *pool, pool_condition *condition, void *context, cons
             return complain(pool, what, "interrupted");
         if (!atomic_load(&pool->shared->finish) && !all_well(pool))
             return false;
-        if (now - begun > PATIENCE_S * SECOND)
-            return complain(pool, what, "did not happen in 30 s");
+        if (now - begun > pool->patience_s * SECOND) {
+            char why[48];
+            snprintf(why, sizeof why, "did not happen in %d s", pool->patience_s);
+            return complain(pool, what, why);
+        }
         if (now - shown > SECOND / 10) {
             show_progress(pool);
             shown = now;

@@ -9,7 +9,9 @@
 #include "worker.h"
 
 #define WORKERS_MAX 32u
-#define PATIENCE_S 30 /* for anything that is to happen: far more than it takes */
+/* For anything that is to happen: far more than it takes. */
+#define PATIENCE_S 30
+#define SERVER_PATIENCE_S 600 /* it may be far away */
 
 struct pool {
     const struct tree *tree;
@@ -22,13 +24,14 @@ struct pool {
         int socket;
     } worker[WORKERS_MAX];
     int64_t started;
+    int patience_s;
     bool terminal; /* progress is shown on one line that is written over */
 };
 
 /* Set by a signal handler: to end at once. */
 extern volatile sig_atomic_t pool_interrupted;
 
-/* False, with a message.  The global instance is to be there. */
+/* False, with a message.  The global instance is to be there, and patience_s set. */
 bool pool_start(struct pool *pool, const struct tree *tree, int ledger, uint32_t size,
                 uint32_t work);
 

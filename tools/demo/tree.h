@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TREE_PATH_MAX 4090u /* bytes of a path; with "file-" it fits the longest key */
+#define TREE_PATH_MAX 4000u /* bytes of a path; with "file-" and a prefix it fits the longest key */
 
 struct tree {
     char **path; /* sorted */

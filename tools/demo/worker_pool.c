@@ -15,7 +15,9 @@
 
 #include <cachify/cachify.h>
 
+#include "../client.h"
 #include "pool.h"
+#include "store.h"
 #include "verify.h"
 
 #define DEFAULT_TREE "/usr/include"
@@ -26,12 +28,12 @@
 struct options {
     const char *tree;
     const char *ledger; /* NULL: one of our own, removed if all went well */
+    const char *client; /* the URL of a server; NULL: a segment of our own */
     uint32_t jobs;
     uint32_t work;
 };
 
 static struct {
-    char segment[64];
     char ledger[4096];
     bool remove_ledger;
 } files; /* what is removed at the end */
@@ -47,8 +49,10 @@ static const char usage[] =
     " -j, --jobs N       workers, 2 to 32; 8\n"
     " -w, --work MS      sleep under each lock, twice as long at most; 0 to 100\n"
     " -l, --ledger FILE  write the ledger here, and keep it\n"
+    " -c, --client URL   locks on this server, such as redis://HOST or unix:///PATH\n"
     " -h, --help         print this help\n\n"
-    "CACHIFY_INSPECT is the inspector to run, if not the one built beside this program.\n"
+    "CACHIFY_INSPECT is the inspector to run, if not the one built beside this "
+    "program;\n" CLIENT_VARIABLE " a server's URL, if there is no --client.\n"
     "Exit status: 0 all is proved, 1 it is not, 64 called the wrong way, 130 interrupted.\n";
 
 static uint32_t parse_number(const char *option, const char *text, uint32_t min, uint32_t max)
@@ -66,12 +70,17 @@ static uint32_t parse_number(const char *option, const char *text, uint32_t min,
 static struct options parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"tree", required_argument, NULL, 't'}, {"jobs", required_argument, NULL, 'j'},
-        {"work", required_argument, NULL, 'w'}, {"ledger", required_argument, NULL, 'l'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
+        {"tree", required_argument, NULL, 't'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"work", required_argument, NULL, 'w'},
+        {"ledger", required_argument, NULL, 'l'},
+        {"client", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
-    struct options options = {.tree = DEFAULT_TREE, .jobs = DEFAULT_JOBS};
-    for (int code; (code = getopt_long(argc, argv, "t:j:w:l:h", known, NULL)) != -1;) {
+    struct options options = {
+        .tree = DEFAULT_TREE, .jobs = DEFAULT_JOBS, .client = client_of_environment()};
+    for (int code; (code = getopt_long(argc, argv, "t:j:w:l:c:h", known, NULL)) != -1;) {
         if (code == 't')
             options.tree = optarg;
         else if (code == 'j')
@@ -80,6 +89,8 @@ static struct options parse(int argc, char **argv)
             options.work = parse_number("work", optarg, 0, WORK_MAX);
         else if (code == 'l')
             options.ledger = optarg;
+        else if (code == 'c')
+            options.client = optarg;
         else if (code == 'h') {
             fputs(usage, stdout);
             exit(EXIT_SUCCESS);
@@ -92,46 +103,6 @@ static struct options parse(int argc, char **argv)
         exit(EX_USAGE);
     }
     return options;
-}
-
-/* ---- The inspector ---- */
-
-/* The one built beside this program, which libtool may keep in a directory .libs. */
-static void find_inspector(char *path, size_t room)
-{
-    char own[3000];
-    const char *given = getenv("CACHIFY_INSPECT");
-    ssize_t len = readlink("/proc/self/exe", own, sizeof own - 1);
-    own[len > 0 ? len : 0] = '\0';
-    for (int level = 0; level < 2; level++) {
-        char *slash = strrchr(own, '/');
-        if (slash != NULL)
-            *slash = '\0';
-        if (level == 0 && slash != NULL && slash - own >= 6 && strcmp(slash - 6, "/.libs") == 0)
-            slash[-6] = '\0';
-    }
-    if (given != NULL)
-        snprintf(path, room, "%s", given);
-    else
-        snprintf(path, room, "%s/cachify-shm-inspect", own);
-}
-
-static bool inspect(struct pool *pool)
-{
-    char path[4096];
-    int status = 0;
-    find_inspector(path, sizeof path);
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        execl(path, path, "--path", files.segment, (char *)NULL);
-        fprintf(stderr, "worker-pool: cannot run the inspector %s: %s\n", path, strerror(errno));
-        _exit(127);
-    }
-    if (pid > 0 && waitpid(pid, &status, 0) == pid && status == 0)
-        return true;
-    pool_say(pool, "the inspector failed");
-    return false;
 }
 
 /* ---- Mishaps ---- */
@@ -203,14 +174,16 @@ static bool kill_one(struct pool *pool, uint32_t i, struct victim *victim)
     struct report report;
     if (!get_victim(pool, i, &report))
         return false;
-    char path[SHOWN_ROOM];
+    char path[SHOWN_ROOM], key[KEY_ROOM];
     show_path(path, pool->tree->path[report.file]);
-    pool_say(pool, "%u of %u files; worker %u (pid %d) holds file-%s and is waited for. Inspector:",
+    pool_say(pool, "%u of %u files; worker %u (pid %d) holds file-%s and is waited for:",
              atomic_load(&pool->shared->done), pool->tree->count, i + 1, (int)pool->worker[i].pid,
              path);
-    if (!inspect(pool) || !pool_renew(pool, i, &report))
+    file_key(key, pool->tree->path[report.file]);
+    if (!store_show(key) || !pool_renew(pool, i, &report))
         return false;
-    *victim = (struct victim){report.file, report.token, pool->worker[i].pid, 0};
+    *victim = (struct victim){report.file, report.token, pool->worker[i].pid, 0, 0};
+    victim->until = report.until;
     if (!pool_kill(pool, i, &victim->when) || !write_for_the_dead(pool, &report, victim))
         return false;
     pool_say(pool, "worker %u killed, %d ms before the end of its lease", i + 1,
@@ -231,7 +204,8 @@ static bool stop_one(struct pool *pool, uint32_t i, struct victim *victim)
     pool_say(pool, "%u of %u files; worker %u (pid %d) stopped, holding file-%s",
              atomic_load(&pool->shared->done), pool->tree->count, i + 1, (int)pool->worker[i].pid,
              path);
-    *victim = (struct victim){report.file, report.token, pool->worker[i].pid, report.until};
+    *victim =
+        (struct victim){report.file, report.token, pool->worker[i].pid, report.until, report.until};
     if (!pool_wait(pool, taken_over, &report, "the stopped worker's lock taken over"))
         return false;
     pool_say(pool, "its lease is over, and file-%s taken over; worker %u goes on", path, i + 1);
@@ -244,22 +218,6 @@ static void on_signal(int signal)
 {
     (void)signal;
     pool_interrupted = 1;
-}
-
-static bool open_segment(void)
-{
-    snprintf(files.segment, sizeof files.segment, "/dev/shm/cachify-demo-%d", (int)getpid());
-    cachify_config_t config = {
-        .size = sizeof config,
-        .path = files.segment,
-        .max_locks = 1024,
-        .key_max = 4096,
-        .prefix = "",
-    };
-    if (cachify_init(&config) == CACHIFY_OK)
-        return true;
-    fprintf(stderr, "worker-pool: %s\n", cachify_last_error());
-    return false;
 }
 
 /* A descriptor to append to, or -1 after a message. */
@@ -296,7 +254,7 @@ static bool check_ledger(const struct tree *tree, const struct victim *killed,
     struct ledger ledger;
     if (!ledger_read(files.ledger, &ledger))
         return false;
-    bool good = verify(&ledger, tree, killed, stopped);
+    bool good = verify(&ledger, tree, killed, stopped, store_sees_death());
     ledger_free(&ledger);
     return good;
 }
@@ -309,7 +267,8 @@ static bool run(const struct options *options, const struct tree *tree, int ledg
            tree->count, options->tree);
     if (tree->skipped > 0)
         printf("%u things in it may not be read, and are left out.\n", tree->skipped);
-    printf("Locks in %s, leases of %d ms.\n", files.segment, LEASE_MS);
+    printf("Locks in %s, leases of %d ms.\n", store_place(), LEASE_MS);
+    pool.patience_s = options->client != NULL ? SERVER_PATIENCE_S : PATIENCE_S;
     bool good = pool_start(&pool, tree, ledger, options->jobs, options->work) &&
                 wait_for_part(&pool, 25) && kill_one(&pool, 0, &killed) &&
                 wait_for_part(&pool, 50) && stop_one(&pool, options->jobs - 1, &stopped) &&
@@ -333,11 +292,10 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
     int ledger = open_ledger(&options);
-    bool opened = ledger >= 0 && open_segment();
+    bool opened = ledger >= 0 && store_open(options.client);
     bool good = opened && run(&options, &tree, ledger);
     if (opened) {
-        cachify_shutdown();
-        unlink(files.segment);
+        store_close();
     }
     if (ledger >= 0)
         close(ledger);

@@ -26,7 +26,8 @@ void command_environment_set(const struct command_environment *e)
     setenv("CACHIFY_KEY", e->key, 1);
     setenv("CACHIFY_PREFIX", e->prefix, 1);
     if (e->segment != NULL)
-        setenv("CACHIFY_SEGMENT", realpath(e->segment, absolute) != NULL ? absolute : e->segment, 1);
+        setenv("CACHIFY_SEGMENT", realpath(e->segment, absolute) != NULL ? absolute : e->segment,
+               1);
     else
         unsetenv("CACHIFY_SEGMENT"); /* of a lock around this one */
     set_number("CACHIFY_TOKEN", e->token);

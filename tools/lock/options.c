@@ -260,17 +260,16 @@ static void set_expiry(struct options *o)
     if (o->exp_ms == 0)
         o->exp_ms = o->client != NULL ? SERVER_EXP_MS : CACHIFY_NEVER;
     if (o->client != NULL && o->exp_ms < SERVER_LEAST_EXP_MS)
-        fail(EX_USAGE,
-             "--exp is %lldms; expected %dms or more on a server, so that it can be renewed in time",
-             (long long)o->exp_ms, SERVER_LEAST_EXP_MS);
+        fail(
+            EX_USAGE,
+            "--exp is %lldms; expected %dms or more on a server, so that it can be renewed in time",
+            (long long)o->exp_ms, SERVER_LEAST_EXP_MS);
 }
 
 void options_parse(int argc, char **argv, struct options *o)
 {
-    *o = (struct options){.wait_ms = CACHIFY_NEVER,
-                          .max_hold_ms = CACHIFY_NEVER,
-                          .grace_ms = 10000,
-                          .conflict = 1};
+    *o = (struct options){
+        .wait_ms = CACHIFY_NEVER, .max_hold_ms = CACHIFY_NEVER, .grace_ms = 10000, .conflict = 1};
     int at = take_options(argc, argv, o);
     if (at >= argc)
         fail(EX_USAGE, "no key; expected KEY [OPTIONS] -- COMMAND");
@@ -292,8 +291,7 @@ static cachify_t *open_on_server(const struct options *options)
 {
     cachify_t *instance;
     cachify_client_t client;
-    cachify_config_t config = {
-        .size = sizeof config, .client = &client, .prefix = options->prefix};
+    cachify_config_t config = {.size = sizeof config, .client = &client, .prefix = options->prefix};
     cachify_status_t status = client_of_url(options->client, &client);
     if (status == CACHIFY_OK)
         status = cachify_open(&config, &instance);

@@ -19,7 +19,7 @@ struct options {
     const char *prefix; /* NULL: the library's */
     const char *note;   /* NULL: the command line */
     int64_t wait_ms;    /* 0: do not wait; CACHIFY_NEVER: without limit */
-    int64_t exp_ms;  /* CACHIFY_NEVER */
+    int64_t exp_ms;     /* CACHIFY_NEVER */
     int64_t max_hold_ms;
     int64_t grace_ms;
     int conflict; /* exit status */

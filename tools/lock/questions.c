@@ -13,10 +13,10 @@
 
 #define YES 0
 #define NO 1
-#define LOOK_MS 10     /* how often --await looks, at first */
-#define LOOK_SELDOM 50 /* and later */
+#define LOOK_MS 10      /* how often --await looks, at first */
+#define LOOK_SELDOM 50  /* and later */
 #define LOOK_SERVER 200 /* by words with a server */
-#define NOTE_ROOM 4096 /* the longest that a segment may have */
+#define NOTE_ROOM 4096  /* the longest that a segment may have */
 
 static void check(const struct options *o, cachify_status_t status)
 {

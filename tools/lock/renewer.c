@@ -32,7 +32,8 @@ static void note(struct renewer *r, cachify_status_t status)
     pthread_mutex_unlock(&r->lock);
     if (r->options->verbose && !r->lost && failed_before != (status != CACHIFY_OK))
         say("the lock \"%s\" %s%s", r->options->key,
-            status != CACHIFY_OK ? "could not be renewed, and is tried again: " : "is renewed again",
+            status != CACHIFY_OK ? "could not be renewed, and is tried again: "
+                                 : "is renewed again",
             r->why);
 }
 

@@ -48,9 +48,7 @@ static int code_of(cachify_status_t status, enum where where)
     case CACHIFY_PERMISSION:
         return EX_NOPERM;
     case CACHIFY_SYSTEM:
-        return where == AT_OPENING  ? EX_CANTCREAT
-               : where == AT_SERVER ? EX_UNAVAILABLE
-                                    : EX_OSERR;
+        return where == AT_OPENING ? EX_CANTCREAT : where == AT_SERVER ? EX_UNAVAILABLE : EX_OSERR;
     case CACHIFY_NO_MEMORY:
         return EX_OSERR;
     default: /* FULL, INCOMPATIBLE, CORRUPT, GONE */
