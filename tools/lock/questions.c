@@ -57,7 +57,7 @@ static void put_note(struct text *t, const struct options *o, cachify_t *instanc
 {
     static char all[NOTE_ROOM];
     uint32_t len = sizeof all;
-    if (info->value_len > sizeof info->value &&
+    if (info->value_len >= sizeof info->value && /* some clients tell of no more */
         cachify_get(instance, o->key, all, &len) == CACHIFY_OK)
         put_line(t, "note", all, len);
     else
