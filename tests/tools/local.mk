@@ -23,3 +23,6 @@ tests_tools_test_lock_server_hard_SOURCES = $(LOCK_SERVER_SUPPORT) tests/tools/t
 tests_tools_test_lock_server_hard_CPPFLAGS = $(SERVER_TEST_CPPFLAGS)
 tests_tools_test_lock_server_hard_CFLAGS = $(AM_CFLAGS) $(HIREDIS_CFLAGS)
 tests_tools_test_lock_server_hard_LDADD = $(LDADD) $(HIREDIS_LIBS)
+
+SCRIPT_SUITES += $(top_srcdir)/tests/tools/server_uses
+EXTRA_DIST += tests/tools/server_uses
