@@ -4,7 +4,7 @@ SUITES += tests/tools/test_lock_client
 tests_tools_test_lock_client_SOURCES = $(LOCK_TOOL_SUPPORT) tools/client.c tools/client.h tests/tools/test_lock_client.c
 tests_tools_test_lock_client_CPPFLAGS = $(SERVER_TEST_CPPFLAGS)
 tests_tools_test_lock_client_LDADD = $(CLIENT_LIBS) $(LDADD)
-SERVER_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(CLIENT_CPPFLAGS) -I$(top_srcdir)/tests
+SERVER_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(CLIENT_CPPFLAGS)
 
 if WITH_REDIS
 SUITES += $(SERVER_SUITES)

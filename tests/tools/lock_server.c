@@ -1,4 +1,4 @@
-#include "tools/lock_server.h"
+#include "lock_server.h"
 
 #include <stdlib.h>
 

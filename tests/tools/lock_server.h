@@ -2,8 +2,8 @@
 #ifndef CF_TESTS_LOCK_SERVER_H
 #define CF_TESTS_LOCK_SERVER_H
 
-#include "lock_tool.h"
-#include "redis/server.h"
+#include "../lock_tool.h"
+#include "../redis/server.h"
 
 extern struct server server;
 

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../tools/client.h"
-#include "lock_tool.h"
+#include "../../tools/client.h"
+#include "../lock_tool.h"
 
 static void setup(void)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tools/lock_server.h"
+#include "lock_server.h"
 
 #define SLEEPS SHELL("echo $$; exec sleep 40")
 /* Heeds no TERM. */

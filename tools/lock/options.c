@@ -289,7 +289,7 @@ void options_parse(int argc, char **argv, struct options *o)
 
 static cachify_t *open_on_server(const struct options *options)
 {
-    cachify_t *instance;
+    cachify_t *instance = NULL;
     cachify_client_t client;
     cachify_config_t config = {.size = sizeof config, .client = &client, .prefix = options->prefix};
     cachify_status_t status = client_of_url(options->client, &client);
