@@ -44,7 +44,7 @@ build() {
     mkdir -p "$work/$machine" && cd "$work/$machine" || return 1
     # shellcheck disable=SC2046 # words
     env -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u MAKEFLAGS -u MFLAGS \
-        "$source/configure" --quiet --disable-shared --enable-werror "$@" >log 2>&1 &&
+        "$source/configure" --quiet --disable-shared --enable-werror --without-redis "$@" >log 2>&1 &&
         env -u MAKEFLAGS -u MFLAGS make -j"$(nproc)" \
             $(suites) tests/machines/peer tools/cachify-shm-inspect \
             tools/lock/cachify-lock >>log 2>&1 && return

@@ -204,6 +204,25 @@ START_TEST(keeper_killed_ends_the_command_at_once_and_the_lease_frees_the_lock)
 }
 END_TEST
 
+START_TEST(keeper_stopped_beyond_the_lease_ends_the_command_and_hurts_nobody)
+{
+    struct started *s = BEGIN_ON_SERVER("job", "--exp", "1s", SLEEPS);
+    pid_t command = command_of(s), keeper = keeper_of("job");
+    send_signal(keeper, SIGSTOP);
+    struct started *next = BEGIN_ON_SERVER("job", SLEEPS);
+    pid_t theirs = command_of(next); /* it has the lock */
+    send_signal(keeper, SIGCONT);
+    EVENTUALLY(is_gone(command), LONG_MS);
+    lock_end(s);
+    assert_ran(75, "", "ending the command");
+    ck_assert(!is_gone(theirs));
+    ck_assert(server_has("job"));
+    send_signal(next->pid, SIGTERM);
+    lock_end(next);
+    assert_ran(128 + SIGTERM, "", "");
+}
+END_TEST
+
 START_TEST(all_killed_frees_the_lock_by_its_lease)
 {
     struct started *s = BEGIN_ON_SERVER("job", "--exp", "2s", SLEEPS);
@@ -238,6 +257,7 @@ int main(void)
     tcase_add_test(t, runner_killed_ends_the_command_and_then_frees_the_lock);
     tcase_add_test(t, runner_killed_while_the_server_is_gone_ends_the_command_all_the_same);
     tcase_add_test(t, keeper_killed_ends_the_command_at_once_and_the_lease_frees_the_lock);
+    tcase_add_test(t, keeper_stopped_beyond_the_lease_ends_the_command_and_hurts_nobody);
     tcase_add_test(t, all_killed_frees_the_lock_by_its_lease);
     return run_server_suite(s);
 }
