@@ -3,7 +3,11 @@
  * Two processes look after a command.  The runner is the one that was started: it is signalled
  * and waited for.  The keeper, its child, holds the lock.  If one of them is killed the other
  * ends the command; the lock lives as long as the keeper, so only its death can free the lock
- * while the command runs, and then both the runner and the kernel end the command at once. */
+ * while the command runs, and then both the runner and the kernel end the command at once.
+ *
+ * On a server the lock outlives the keeper, until its lease is over; and may be lost while all are
+ * well, because the server is gone.  So the keeper ends the command while there is some of the
+ * lease left. */
 #include <fcntl.h>
 #include <unistd.h>
 

@@ -42,7 +42,7 @@ static void *renew(void *argument)
     struct renewer *r = argument;
     struct pollfd on = {.fd = r->end, .events = POLLIN};
     cachify_status_t status = CACHIFY_OK;
-    while (status != CACHIFY_LOST && poll(&on, 1, pause_ms(r, status != CACHIFY_OK)) == 0) {
+    while (status != CACHIFY_LOST && poll(&on, 1, pause_ms(r, status != CACHIFY_OK)) < 1) {
         status = cachify_extend(r->lease, r->options->exp_ms);
         note(r, status);
     }
