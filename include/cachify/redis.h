@@ -11,7 +11,7 @@
  *
  *  - There is no liveness: a holder that dies keeps the lock until its lease expires.  One that
  *    never expires (CACHIFY_NEVER) is held until somebody releases it by key.
- *  - A lease ends here before it ends on the server: it is counted on this process's monotonic
+ *  - A lease ends here before it ends on the server: it is counted on this host's monotonic
  *    clock from before the command was sent.  The server counts on its own wall clock: a step of
  *    that moves expiries.
  *  - cachify_lease_held and cachify_lease_remaining_ms ask nobody: they tell of this process's own

@@ -101,7 +101,7 @@ static redisReply *ask(struct cr_pool *pool, struct cr_conn *c, struct cr_call *
                        uint64_t until, struct cr_failure *f)
 {
     bool unsure = call->unsure;
-    call->latest = cr_now_ns();
+    call->latest = cr_lease_now_ns();
     if (call->sent++ == 0)
         call->first = call->latest;
     call->unsure = true;

@@ -20,7 +20,7 @@ struct cr_call {
     struct cr_arg arg[CR_ARGS];
     char keys[4];
     char again[2];          /* "1" when it may have been done before */
-    uint64_t first, latest; /* when it was sent first, and last */
+    uint64_t first, latest; /* when it was sent first, and last: cr_lease_now_ns */
     unsigned sent;          /* how often */
     bool unsure;            /* it may have been done, and the answer is not known */
 };

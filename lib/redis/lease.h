@@ -16,7 +16,7 @@
  * number, which is never used again: its place and how often that was used. */
 struct cr_lease {
     _Atomic uint64_t number;   /* 0: none */
-    _Atomic uint64_t deadline; /* of CLOCK_MONOTONIC; 0: over; UINT64_MAX: never */
+    _Atomic uint64_t deadline; /* cr_lease_now_ns; 0: over; UINT64_MAX: never */
     /* The rest is guarded by the list's lock. */
     uint32_t place, uses;
     uint32_t serial; /* of the thread that it would wait for itself in; 0: none */

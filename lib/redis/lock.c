@@ -419,6 +419,6 @@ int64_t cr_remaining_ns(void *self, cachify_caller_t *caller, const cachify_gran
     (void)caller;
     if (deadline == UINT64_MAX)
         return CACHIFY_NEVER;
-    uint64_t now = cr_now_ns();
+    uint64_t now = cr_lease_now_ns();
     return deadline > now ? (int64_t)(deadline - now) : 0;
 }

@@ -25,11 +25,21 @@ cachify_status_t cr_report(const struct cr_failure *f)
     return cachify_report(f->status, "%s", f->text);
 }
 
-uint64_t cr_now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000 * CR_MS + (uint64_t)t.tv_nsec;
+}
+
+uint64_t cr_now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t cr_lease_now_ns(void)
+{
+    return clock_ns(CLOCK_BOOTTIME);
 }
 
 int cr_left_ms(uint64_t until)

@@ -22,6 +22,10 @@ cachify_status_t cr_report(const struct cr_failure *f);
 
 uint64_t cr_now_ns(void); /* CLOCK_MONOTONIC */
 
+/* CLOCK_BOOTTIME, which leases are counted by: the server's clock goes on while this machine is
+ * suspended. */
+uint64_t cr_lease_now_ns(void);
+
 /* What is left until then, for poll(2): rounded up, 0 when it is over. */
 int cr_left_ms(uint64_t until);
 
