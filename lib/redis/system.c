@@ -14,6 +14,7 @@ cachify_status_t cr_fail(struct cr_failure *f, cachify_status_t status, const ch
 {
     va_list args;
     va_start(args, format);
+    // cppcheck-suppress ctuuninitvar ; it is filled here
     vsnprintf(f->text, sizeof f->text, format, args);
     va_end(args);
     f->status = status;
