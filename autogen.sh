@@ -27,6 +27,8 @@ pc      check       check
 pc      libuv       libuv1-dev
 cmd     python3     python3
 header  xxhash.h    libxxhash-dev
+'
+redis_needs='
 pc      hiredis     libhiredis-dev
 pc      openssl     libssl-dev
 '
@@ -115,6 +117,10 @@ install_missing() {
     rm -f "$log"
 }
 
+case " $* " in
+*' --without-redis '*) ;;
+*) build_needs=$build_needs$redis_needs ;;
+esac
 needs=$build_needs
 install=no
 case ${1-} in

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -22,14 +23,30 @@ static struct cf_process *entry_of(cf_owner owner)
     return &here.m->process_at[cf_owner_entry(owner)];
 }
 
-/* The library's call between locking an entry's byte and being registered: here this process
+/* The library's calls between locking an entry's byte and being registered: there this process
  * may stop. */
-static bool stops_in_registration;
+static enum { STOPS_NOWHERE, STOPS_LOCKED, STOPS_COUNTED } stops;
+
+static unsigned bytes_asked_for;
+
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): libc's are reserved. */
+int fcntl(int fd, int what, ...)
+{
+    va_list rest;
+    va_start(rest, what);
+    void *with = va_arg(rest, void *);
+    va_end(rest);
+    int result = (int)syscall(SYS_fcntl, fd, what, with);
+    bytes_asked_for += what == F_OFD_SETLK;
+    if (stops == STOPS_LOCKED && what == F_OFD_SETLK && result == 0)
+        raise(SIGSTOP);
+    return result;
+}
 
 /* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): libc's are reserved. */
 int madvise(void *at, size_t size, int advice)
 {
-    if (stops_in_registration && advice == MADV_DONTFORK)
+    if (stops == STOPS_COUNTED && advice == MADV_DONTFORK)
         raise(SIGSTOP);
     return (int)syscall(SYS_madvise, at, size, advice);
 }
@@ -150,6 +167,29 @@ START_TEST(many_register_at_once_each_in_an_entry_of_its_own)
 }
 END_TEST
 
+/* Only asking the kernel finds a place then. */
+static void look_taken(void)
+{
+    for (uint32_t e = 0; e < here.m->processes; e++)
+        atomic_fetch_or(&here.m->process_at[e].generation, 1);
+}
+
+START_TEST(a_newcomer_asks_about_the_entry_that_looks_free)
+{
+    cachify_t *other;
+    uint32_t free =
+        (cf_process_place(here.m, getpid()) + here.m->processes / 2) % here.m->processes;
+    look_taken();
+    ck_assert_uint_ne(free, cf_owner_entry(cf_self(here.m)));
+    cf_store_relaxed(&here.m->process_at[free].generation, 2);
+    bytes_asked_for = 0;
+    assert_ok(cachify_open(&here.config, &other));
+    ck_assert_uint_eq(cf_owner_entry(cf_self(mapping_of(other))), free);
+    ck_assert_uint_eq(bytes_asked_for, 1);
+    assert_ok(cachify_close(other));
+}
+END_TEST
+
 /* The next to lock a dead process's byte must not make it look alive. */
 START_TEST(a_registration_stopped_half_way_revives_nobody)
 {
@@ -157,17 +197,17 @@ START_TEST(a_registration_stopped_half_way_revives_nobody)
     uint32_t entry = cf_owner_entry(agent->owner);
     assert_ok(agent_take(agent, "job", CACHIFY_NEVER).status);
     agent_kill(agent);
-    for (uint32_t e = 0; e < here.m->processes; e++) /* only asking the kernel will find a place */
-        atomic_fetch_or(&here.m->process_at[e].generation, 1);
+    look_taken();
     for (unsigned tries = 0; tries < 5000; tries++) {
         int status;
         pid_t pid = fork();
         if (pid == 0) {
             cachify_t *own;
             alarm(60);
-            stops_in_registration = cf_process_place(here.m, getpid()) == entry;
-            if (stops_in_registration)
-                (void)cachify_open(&here.config, &own);
+            if (cf_process_place(here.m, getpid()) != entry)
+                _exit(0);
+            stops = _i == 0 ? STOPS_LOCKED : STOPS_COUNTED;
+            (void)cachify_open(&here.config, &own);
             _exit(0);
         }
         ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
@@ -475,7 +515,8 @@ int main(void)
     tcase_add_test(t, two_instances_of_one_process_exclude_each_other);
     tcase_add_test(t, a_full_table_of_processes_is_FULL_and_says_how_many);
     tcase_add_test(t, many_register_at_once_each_in_an_entry_of_its_own);
-    tcase_add_test(t, a_registration_stopped_half_way_revives_nobody);
+    tcase_add_test(t, a_newcomer_asks_about_the_entry_that_looks_free);
+    tcase_add_loop_test(t, a_registration_stopped_half_way_revives_nobody, 0, 2);
     t = group(s, "children", setup_here, teardown_here);
     tcase_add_loop_test(t, a_child_registers_itself_at_its_first_call, 0, 2);
     tcase_add_test(t, a_child_that_exits_in_the_ordinary_way_touches_nothing);

@@ -7,6 +7,7 @@
 #include "redis/redis.h"
 
 #define VOID_NAME "cachify:void:"
+#define VOID_LEN (sizeof VOID_NAME - 1 + CR_OWNER_LEN)
 
 #define OWN_HEX 32u
 
@@ -42,6 +43,12 @@ void cr_names_make(struct cr_names *names, const char *key, uint32_t key_len)
     memcpy(names->wait, WAIT_NAME, sizeof WAIT_NAME - 1);
     memcpy(names->wait + sizeof WAIT_NAME - 1, key, key_len);
     names->wait_len = sizeof WAIT_NAME - 1 + key_len;
+}
+
+static void write_void(char to[VOID_LEN], const char owner[CR_OWNER_LEN])
+{
+    memcpy(to, VOID_NAME, sizeof VOID_NAME - 1);
+    memcpy(to + sizeof VOID_NAME - 1, owner, CR_OWNER_LEN);
 }
 
 /* Nothing for CACHIFY_NEVER. */
@@ -105,14 +112,12 @@ static redisReply *ask(struct attempt *a)
 {
     struct cr_names names;
     struct cr_call *call = &a->call;
-    char owner[CR_OWNER_LEN], void_name[sizeof VOID_NAME - 1 + CR_OWNER_LEN], expiry[24], pid[24],
-        life[24] = "0";
+    char owner[CR_OWNER_LEN], void_name[VOID_LEN], expiry[24], pid[24], life[24] = "0";
     const char *value = a->text + a->request->key_len;
     const char *tail = value + CR_HEAD_LEN + CR_DIGITS + 1 + CR_DIGITS;
     cr_names_make(&names, a->request->key, a->request->key_len);
     cr_owner_write(owner, a->c->id, a->number);
-    memcpy(void_name, VOID_NAME, sizeof VOID_NAME - 1);
-    memcpy(void_name + sizeof VOID_NAME - 1, owner, sizeof owner);
+    write_void(void_name, owner);
     write_expiry(expiry, a->request->exp_ms);
     snprintf(pid, sizeof pid, "%" PRId64, a->c->pid);
     if (is_heard(a))
@@ -265,12 +270,11 @@ int cr_release_owner(struct cr_client *c, const char *key, uint32_t key_len, uin
 {
     struct cr_names names;
     struct cr_call call;
-    char owner[CR_OWNER_LEN], void_name[sizeof VOID_NAME - 1 + CR_OWNER_LEN], done[CR_DONE_ROOM],
-        operation[CR_DIGITS + 1], remember[24];
+    char owner[CR_OWNER_LEN], void_name[VOID_LEN], done[CR_DONE_ROOM], operation[CR_DIGITS + 1],
+        remember[24];
     cr_names_make(&names, key, key_len);
     cr_owner_write(owner, c->id, number);
-    memcpy(void_name, VOID_NAME, sizeof VOID_NAME - 1);
-    memcpy(void_name + sizeof VOID_NAME - 1, owner, sizeof owner);
+    write_void(void_name, owner);
     cr_operation_write(c, operation);
     cr_done_write(c, done, serial, 'r', remember);
 

@@ -59,8 +59,9 @@ static inline uint64_t cf_deadline(const struct cf_mapping *m, uint64_t now, int
 }
 
 /* Whether the lease in a confirmed copy lives: not expired, owner not proved dead.  Asks
- * the kernel about the owner at most once a millisecond.  now: the coarse clock, which is behind
- * by some milliseconds; it is not trusted with what others hold, nor with a lease's last second. */
+ * the kernel about the owner at most once a millisecond.  now: the coarse clock will do, which is
+ * behind by some milliseconds; it is not trusted with what others hold, nor with a lease's last
+ * second. */
 bool cf_lease_live(struct cf_mapping *m, const struct cf_copy *copy, uint64_t now);
 
 static inline struct cf_spare *cf_spare_of(cachify_caller_t *caller)

@@ -102,7 +102,7 @@ struct cf_rest cf_place_arm(struct cf_mapping *m, struct cf_place *place, const 
     struct cf_found found = cf_table_find(m, key, &unsure);
     uint64_t now = cf_now(m);
     if (found.slot != 0 && cf_word_state(found.word) == CF_HELD &&
-        cf_lease_live(m, &found.copy, cf_now_coarse(m))) {
+        cf_lease_live(m, &found.copy, now)) {
         rest.until = earlier(limit, await_holder(m, place, &found.copy, now));
         rest.record = cf_word_record(found.word);
         /* Who was before may have taken the lock since it was looked at: then it is not the
