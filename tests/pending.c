@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "shm/line.h"
 
@@ -36,11 +37,11 @@ bool attendant_sleeps(void)
 }
 
 /* The first line of what the kernel says of a thread; "" if it has ended, or there is none. */
-static const char *told_of(const char *thread, const char *of)
+static const char *told_of(pid_t pid, const char *thread, const char *of)
 {
     static char line[256];
     char path[300];
-    snprintf(path, sizeof path, "/proc/self/task/%.20s/%s", thread, of);
+    snprintf(path, sizeof path, "/proc/%d/task/%.20s/%s", (int)pid, thread, of);
     FILE *file = fopen(path, "r");
     line[0] = '\0';
     if (file != NULL) {
@@ -53,9 +54,9 @@ static const char *told_of(const char *thread, const char *of)
 
 /* Whether the thread is in this system call, as far as the kernel tells; an emulator's numbers are
  * its host's. */
-static bool is_in(const char *thread, long call)
+static bool is_in(pid_t pid, const char *thread, long call)
 {
-    const char *where = told_of(thread, "syscall");
+    const char *where = told_of(pid, thread, "syscall");
 #ifdef __x86_64__
     return *where == '\0' || strtol(where, NULL, 10) == call;
 #else
@@ -64,15 +65,17 @@ static bool is_in(const char *thread, long call)
 #endif
 }
 
-/* Whether there is a thread of this name, and in this system call (-1: wherever it is). */
-static bool thread_is_in(const char *name, long call)
+/* Whether the process has a thread of this name, and in this system call (-1: wherever it is). */
+static bool thread_is_in(pid_t pid, const char *name, long call)
 {
+    char path[64];
     bool found = false;
-    DIR *directory = opendir("/proc/self/task");
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *directory = opendir(path);
     ck_assert_ptr_nonnull(directory);
     for (struct dirent *entry; !found && (entry = readdir(directory)) != NULL;) {
-        if (strcmp(told_of(entry->d_name, "comm"), name) == 0)
-            found = call < 0 || is_in(entry->d_name, call);
+        if (strcmp(told_of(pid, entry->d_name, "comm"), name) == 0)
+            found = call < 0 || is_in(pid, entry->d_name, call);
     }
     closedir(directory);
     return found;
@@ -80,12 +83,17 @@ static bool thread_is_in(const char *name, long call)
 
 bool has_thread(const char *name)
 {
-    return thread_is_in(name, -1);
+    return thread_is_in(getpid(), name, -1);
+}
+
+void await_watch_of(pid_t pid)
+{
+    EVENTUALLY(thread_is_in(pid, "cachify-watch", SYS_fcntl), LONG_MS);
 }
 
 void await_watch(void)
 {
-    EVENTUALLY(thread_is_in("cachify-watch", SYS_fcntl), LONG_MS);
+    await_watch_of(getpid());
 }
 
 static int64_t us_of(struct timeval t)

@@ -23,6 +23,7 @@ bool has_thread(const char *name);
 /* Returns when the death of whom this process's only waiter waits for is watched: the thread that
  * does it sleeps.  A process that forks while a thread starts leaves its child a checker's locks. */
 void await_watch(void);
+void await_watch_of(pid_t pid); /* another process's */
 
 /* Processor time of this process, in microseconds. */
 int64_t used_us(void);

@@ -9,6 +9,7 @@
 #include <cachify/shm.h>
 
 #include "agent.h"
+#include "pending.h"
 #include "shm/segment.h"
 
 static cachify_lease_t lease, second;
@@ -163,14 +164,15 @@ START_TEST(cut_short_hurts_no_thread_that_ends)
 }
 END_TEST
 
-/* An agent asleep looks again when its poll interval is over, or its time: long after the file was
- * cut, for who is at work in it just then has SIGBUS. */
+/* An agent asleep looks again when its poll interval is over, or its time, and its watch when the
+ * holder has died: both long after the file was cut, for who is at work in it just then has SIGBUS. */
 START_TEST(cut_short_is_GONE_for_who_waits)
 {
     struct agent *agent = agent_start();
     assert_ok(take("job", CACHIFY_NEVER, &lease));
-    ck_assert_int_eq(agent_wait(agent, "job", 8000, 0).verdict, WOULD_BLOCK);
+    ck_assert_int_eq(agent_wait(agent, "job", 3000, 0).verdict, WOULD_BLOCK);
     agent_settle(agent);
+    await_watch_of(agent->pid);
     ck_assert_int_eq(truncate(here.path, 0), 0);
     struct agent_answer answer = agent_finish(agent);
     ck_assert_int_eq(answer.verdict, ANSWERED);
