@@ -192,7 +192,8 @@ static bool serve(struct entrant *entrants, nfds_t n)
     return in_order;
 }
 
-/* Loop, sleeper, loop, sleeper, all patient. */
+/* Loop, sleeper, loop, sleeper, all patient and asleep.  Who is called has its turn for a while:
+ * if all of them were served in less, nobody was passed over. */
 static bool come_and_be_served(struct agent **agents)
 {
     struct entrant entrants[4] = {{0}};
@@ -206,8 +207,14 @@ static bool come_and_be_served(struct agent **agents)
             assert_blocks(agent_wait(agents[i / 2], "job", 0, 0));
         become_patient();
     }
+    for (unsigned i = 0; i < 2; i++)
+        agent_settle(agents[i]);
+    EVENTUALLY(attendant_sleeps(), LONG_MS);
+    uint64_t begin = cf_monotonic_ns();
     assert_ok(cachify_release(&lease));
-    return serve(entrants, 4);
+    bool in_order = serve(entrants, 4);
+    ck_assert(in_order || cf_monotonic_ns() - begin > CF_TURN_NS);
+    return in_order;
 }
 
 /* A program may close all that it did not open itself: the watch is asleep in the kernel by then. */
@@ -229,14 +236,12 @@ START_TEST(a_death_is_told_where_the_watchs_descriptor_was_closed)
 }
 END_TEST
 
-/* Who is not there within 2 ms is passed over, and on a busy machine that happens. */
+/* On a busy machine some are not there when it is their turn, and are passed over: not always. */
 START_TEST(loops_and_sleepers_are_served_in_order_of_arrival)
 {
     struct agent *agents[2] = {agent_start(), agent_start()};
-    unsigned in_order = 0;
-    for (unsigned i = 0; i < 10; i++)
+    for (unsigned in_order = 0; in_order < 3;)
         in_order += come_and_be_served(agents);
-    ck_assert_uint_ge(in_order, 3);
 }
 END_TEST
 
