@@ -182,9 +182,9 @@ cf_word word_of(const char *key, uint32_t *slot)
 {
     _Alignas(8) char padded[CF_KEY_MAX_LIMIT + 8] = {0};
     struct cf_key k = {.bytes = padded, .len = (uint32_t)strlen(key), .hash = hash_of(key)};
-    bool corrupt;
+    struct cf_found found;
     memcpy(padded, key, k.len);
-    struct cf_found found = cf_table_find(here.m, &k, &corrupt);
+    ck_assert(cf_table_find(here.m, &k, &found));
     if (slot != NULL)
         *slot = found.slot;
     return found.slot != 0 ? found.word : 0;

@@ -250,6 +250,38 @@ START_TEST(is_locked_changes_nothing)
 }
 END_TEST
 
+/* What a thread keeps of the key that it asked for last is never used for another: one of few keys
+ * is taken, given back, asked about, and waited for in an event loop, in any order. */
+START_TEST(is_locked_is_said_of_the_key_that_was_asked)
+{
+    static const char *const keys[] = {"job", "nob", "a key of more than a few words' length"};
+    cachify_lease_t leases[3] = {0};
+    cachify_async_t *async;
+    uint64_t random = seed();
+    for (unsigned i = 0; i < 3000; i++) {
+        uint64_t k = chance(&random) % 3, what = chance(&random) % 6;
+        bool mine = cachify_lease_held(&leases[k]);
+        cachify_lock_t lock = {.key = keys[k], .wait = true};
+        if (what == 0) {
+            assert_status(take(keys[k], 0, mine ? &second : &leases[k]),
+                          mine ? CACHIFY_LOCKED : CACHIFY_OK);
+        } else if (what == 1) {
+            assert_ok(cachify_release(&leases[k]));
+        } else if (what == 2) {
+            ck_assert_int_eq(query(keys[k]).state, mine ? CACHIFY_STATE_HELD : CACHIFY_STATE_FREE);
+        } else if (what == 3) {
+            assert_ok(cachify_acquire_start(here.cachify, &lock, &async));
+            assert_ok(cachify_async_cancel(async));
+        } else {
+            ck_assert_msg(is_locked(keys[k]) == mine, "\"%s\" is%s locked, it says", keys[k],
+                          mine ? " not" : "");
+        }
+    }
+    for (unsigned k = 0; k < 3; k++)
+        assert_ok(cachify_release(&leases[k]));
+}
+END_TEST
+
 /* ---- not reentrant ---- */
 
 START_TEST(not_reentrant_without_waiting_is_LOCKED)
@@ -441,6 +473,7 @@ int main(void)
     tcase_add_test(t, query_tells_who_holds_it_since_when_until_when);
     tcase_add_test(t, query_shows_the_note_kept_with_the_lease);
     tcase_add_test(t, is_locked_changes_nothing);
+    tcase_add_test(t, is_locked_is_said_of_the_key_that_was_asked);
     t = group(s, "not reentrant", setup_here, teardown_here);
     tcase_add_test(t, not_reentrant_without_waiting_is_LOCKED);
     tcase_add_test(t, not_reentrant_waiting_without_end_is_DEADLOCK);

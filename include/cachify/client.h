@@ -63,6 +63,7 @@ typedef struct cachify_caller {
     cachify_info_t holder; /* who holds the lock: filled with a LOCKED answer; value_len is what
                               there is in value, at most 64 */
     bool holder_is_self;   /* this very thread, with a lease that never expires */
+    bool same_key;         /* is_locked's key, as in this caller's last request or is_locked */
 } cachify_caller_t;
 
 /* A failure's details: clients report what was asked and what was found through this

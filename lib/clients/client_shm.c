@@ -31,6 +31,14 @@ static struct cf_key key_of(const struct cf_mapping *m, const char *key, uint32_
     };
 }
 
+/* Of a key that this caller has not asked for last. */
+static void derive(const struct cf_mapping *m, struct cf_spare *spare, const char *key,
+                   uint32_t len)
+{
+    spare->hash = cf_hash(key, len, m->hash_seed);
+    spare->quiet = (struct cf_quiet){0};
+}
+
 /* The key that this caller asked for last. */
 static struct cf_key same_key(cachify_caller_t *caller, const cachify_request_t *request)
 {
@@ -42,12 +50,9 @@ static cachify_status_t shm_acquire(void *self, cachify_caller_t *caller,
                                     const cachify_request_t *request, cachify_grant_t *grant)
 {
     struct cf_mapping *m = self;
-    struct cf_spare *spare = cf_spare_of(caller);
     uint64_t now = cf_now_coarse(m);
-    if (!request->same_key) {
-        spare->hash = cf_hash(request->key, request->key_len, m->hash_seed);
-        spare->quiet = (struct cf_quiet){0};
-    }
+    if (!request->same_key)
+        derive(m, cf_spare_of(caller), request->key, request->key_len);
     struct cf_key key = same_key(caller, request);
     if (__builtin_expect(cf_segment_gone(m, now), 0))
         return gone(m);
@@ -96,9 +101,11 @@ static cachify_status_t shm_is_locked(void *self, cachify_caller_t *caller, cons
                                       uint32_t key_len, bool *locked)
 {
     struct cf_mapping *m = self;
-    (void)caller;
+    struct cf_spare *spare = cf_spare_of(caller);
     uint64_t now = cf_now_coarse(m);
-    struct cf_key k = key_of(m, key, key_len);
+    if (!caller->same_key)
+        derive(m, spare, key, key_len);
+    struct cf_key k = {.bytes = key, .len = key_len, .hash = spare->hash};
     return cf_segment_gone(m, now) ? gone(m) : cf_is_locked(m, &k, now, locked);
 }
 

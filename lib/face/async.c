@@ -65,7 +65,7 @@ static cachify_status_t try_once(cachify_async_t *async, struct cf_binding *b)
 {
     const cachify_client_t *client = &async->instance->client;
     const cachify_request_t *request = &async->wish.request;
-    b->key_requested = false; /* its key is not the binding's */
+    cf_key_is_new(b); /* the async's is not the binding's */
     if (async->pending != NULL)
         return client->pend_try(client->self, &b->caller, request, async->pending, &async->grant);
     cachify_status_t status = client->acquire(client->self, &b->caller, request, &async->grant);

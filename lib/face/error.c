@@ -107,6 +107,19 @@ cachify_status_t cf_last_failure(void)
     return last.status != CACHIFY_OK ? last.status : CACHIFY_SYSTEM;
 }
 
+/* Most keys are short, for which compilers make something slow of memcpy. */
+static void copy_key(struct details *d, const char *key)
+{
+    uint32_t len = d->key_len < KEY_SHOWN ? d->key_len : KEY_SHOWN;
+    if (len < 8) {
+        memcpy(d->key, key, len);
+        return;
+    }
+    for (uint32_t i = 0; i < len - 8; i += 8)
+        memcpy(d->key + i, key + i, 8);
+    memcpy(d->key + len - 8, key + len - 8, 8);
+}
+
 cachify_status_t cf_report_busy(cachify_status_t status, const char *key, uint32_t key_len,
                                 int64_t waited_ms, const cachify_info_t *holder)
 {
@@ -128,7 +141,7 @@ cachify_status_t cf_report_busy(cachify_status_t status, const char *key, uint32
     d->state = holder->state;
     memcpy(d->command, holder->command, sizeof d->command - 1);
     memcpy(d->value, holder->value, d->value_len);
-    memcpy(d->key, key, key_len < KEY_SHOWN ? key_len : KEY_SHOWN);
+    copy_key(d, key);
     return status;
 }
 

@@ -30,7 +30,7 @@ static inline cachify_status_t full_key(const cachify_t *instance, struct cf_bin
     if (key != NULL && len == 0 && b->key.len != 0 &&
         strcmp(key, b->key.bytes + instance->prefix_len) == 0)
         return CACHIFY_OK;
-    b->key_requested = false;
+    cf_key_is_new(b);
     return cf_full_key(&b->key, instance, key, len);
 }
 
@@ -206,35 +206,37 @@ cachify_status_t cf_with_key(cachify_t *handle, const char *key, cf_by_key *act,
     cachify_t *instance = b->instance;
     status = full_key(instance, b, key, 0);
     if (status == CACHIFY_OK)
-        status = act(instance, &b->caller, &b->key, context);
+        status = act(instance, b, context);
     cf_instance_leave(b, instance);
     return status;
 }
 
-static cachify_status_t query(const cachify_t *instance, cachify_caller_t *caller,
-                              const struct cf_full_key *key, void *result)
-{
-    return instance->client.query(instance->client.self, caller, key->bytes, key->len, result);
-}
-
-static cachify_status_t is_locked(const cachify_t *instance, cachify_caller_t *caller,
-                                  const struct cf_full_key *key, void *result)
+static cachify_status_t query(const cachify_t *instance, struct cf_binding *b, void *result)
 {
     const cachify_client_t *client = &instance->client;
-    if (client->is_locked != NULL)
-        return client->is_locked(client->self, caller, key->bytes, key->len, result);
+    return client->query(client->self, &b->caller, b->key.bytes, b->key.len, result);
+}
+
+static cachify_status_t is_locked(const cachify_t *instance, struct cf_binding *b, void *result)
+{
+    const cachify_client_t *client = &instance->client;
     cachify_info_t info;
-    cachify_status_t status = client->query(client->self, caller, key->bytes, key->len, &info);
+    if (client->is_locked != NULL) {
+        b->caller.same_key = b->key_requested || b->key_asked;
+        b->key_asked = true;
+        return client->is_locked(client->self, &b->caller, b->key.bytes, b->key.len, result);
+    }
+    cachify_status_t status = query(instance, b, &info);
     if (status == CACHIFY_OK)
         *(bool *)result = info.state == CACHIFY_STATE_HELD;
     return status;
 }
 
-static cachify_status_t force(const cachify_t *instance, cachify_caller_t *caller,
-                              const struct cf_full_key *key, void *result)
+static cachify_status_t force(const cachify_t *instance, struct cf_binding *b, void *result)
 {
+    const cachify_client_t *client = &instance->client;
     (void)result;
-    return instance->client.del(instance->client.self, caller, key->bytes, key->len);
+    return client->del(client->self, &b->caller, b->key.bytes, b->key.len);
 }
 
 cachify_status_t cachify_is_locked(cachify_t *instance, const char *key, bool *locked)
@@ -271,14 +273,13 @@ struct listing {
     void *context;
 };
 
-static cachify_status_t waiters(const cachify_t *instance, cachify_caller_t *caller,
-                                const struct cf_full_key *key, void *result)
+static cachify_status_t waiters(const cachify_t *instance, struct cf_binding *b, void *result)
 {
     const cachify_client_t *client = &instance->client;
     const struct listing *listing = result;
     if (client->waiters == NULL)
         return cf_report(CACHIFY_INVALID, "the instance's client cannot tell who waits");
-    return client->waiters(client->self, caller, key->bytes, key->len, listing->fn,
+    return client->waiters(client->self, &b->caller, b->key.bytes, b->key.len, listing->fn,
                            listing->context);
 }
 

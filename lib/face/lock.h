@@ -20,9 +20,9 @@ cachify_status_t cf_busy(cachify_status_t status, const cachify_t *instance,
                          const struct cf_wish *wish, uint64_t since,
                          const cachify_caller_t *caller);
 
-/* Something done by key (NUL-terminated, without the prefix), with the instance pinned. */
-typedef cachify_status_t cf_by_key(const cachify_t *instance, cachify_caller_t *caller,
-                                   const struct cf_full_key *key, void *context);
+/* Something done by key (NUL-terminated, without the prefix), which is in the binding then, with
+ * the instance pinned. */
+typedef cachify_status_t cf_by_key(const cachify_t *instance, struct cf_binding *b, void *context);
 cachify_status_t cf_with_key(cachify_t *handle, const char *key, cf_by_key *act, void *context);
 
 /* How long a waiter sleeps at most, in ns. */

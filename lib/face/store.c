@@ -14,7 +14,7 @@ static cachify_status_t set(const cachify_t *instance, struct cf_binding *b,
     if (status != CACHIFY_OK)
         return status;
     status = client->set(client->self, &b->caller, &wish.request, nx);
-    b->key_requested = false; /* set need not derive what acquire would have */
+    cf_key_is_new(b); /* set need not derive what acquire would have */
     return status == CACHIFY_LOCKED ? cf_busy(status, instance, &wish, 0, &b->caller) : status;
 }
 
@@ -52,14 +52,14 @@ struct value {
     uint32_t *len;
 };
 
-static cachify_status_t get(const cachify_t *instance, cachify_caller_t *caller,
-                            const struct cf_full_key *key, void *context)
+static cachify_status_t get(const cachify_t *instance, struct cf_binding *b, void *context)
 {
     const struct value *value = context;
     const cachify_client_t *client = &instance->client;
     if (client->get == NULL)
         return cf_report(CACHIFY_INVALID, "the instance's client has no get");
-    return client->get(client->self, caller, key->bytes, key->len, value->bytes, value->len);
+    return client->get(client->self, &b->caller, b->key.bytes, b->key.len, value->bytes,
+                       value->len);
 }
 
 cachify_status_t cachify_get(cachify_t *instance, const char *key, void *bytes, uint32_t *len)

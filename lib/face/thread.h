@@ -14,13 +14,21 @@
 struct cf_binding {
     cachify_caller_t caller;
     struct cf_full_key key;      /* of the last call that had one */
-    bool key_requested;          /* and that call was an acquire */
+    bool key_requested;          /* and there was an acquire of it since it is there */
+    bool key_asked;              /* or it was asked whether it is locked */
     cachify_t *_Atomic instance; /* NULL once that is destroyed: the thread frees the rest */
     _Atomic int64_t pins;        /* calls under way and leases: taken by this thread, less given
                              back by it; only the sum over an instance's threads counts */
     struct cf_binding *next_of_thread;
     struct cf_binding *next_of_instance;
 };
+
+/* What the client has derived is of another key. */
+static inline void cf_key_is_new(struct cf_binding *b)
+{
+    b->key_requested = false;
+    b->key_asked = false;
+}
 
 struct cf_thread {
     uint64_t process; /* the process serial it was made in: differs in a forked child */

@@ -168,9 +168,8 @@ cachify_status_t cf_force(struct cf_mapping *m, const struct cf_key *key)
 {
     uint64_t token = 0;
     for (uint32_t tries = 0; tries < MANY_TRIES; tries++) {
-        bool unsure;
-        struct cf_found found = cf_table_find(m, key, &unsure);
-        if (unsure)
+        struct cf_found found;
+        if (!cf_table_find(m, key, &found))
             break;
         if (found.slot == 0 || cf_word_state(found.word) != CF_HELD ||
             (token != 0 && found.copy.token != token))
@@ -204,9 +203,8 @@ static cachify_status_t none_held(void)
 cachify_status_t cf_is_locked(struct cf_mapping *m, const struct cf_key *key, uint64_t now,
                               bool *locked)
 {
-    bool unsure;
-    struct cf_found found = cf_table_find(m, key, &unsure);
-    if (unsure)
+    struct cf_found found;
+    if (!cf_table_find(m, key, &found))
         return corrupt("a lock could not be looked at");
     *locked = found.slot != 0 && cf_word_state(found.word) == CF_HELD &&
               cf_lease_live(m, &found.copy, now);
@@ -217,9 +215,8 @@ cachify_status_t cf_get(struct cf_mapping *m, const struct cf_key *key, void *va
 {
     char copy[CF_VALUE_MAX_LIMIT];
     for (uint32_t tries = 0; tries < MANY_TRIES; tries++) {
-        bool unsure;
-        struct cf_found found = cf_table_find(m, key, &unsure);
-        if (unsure)
+        struct cf_found found;
+        if (!cf_table_find(m, key, &found))
             break;
         if (found.slot == 0 || cf_word_state(found.word) != CF_HELD)
             return none_held();
@@ -241,9 +238,8 @@ cachify_status_t cf_get(struct cf_mapping *m, const struct cf_key *key, void *va
 cachify_status_t cf_query(struct cf_mapping *m, const struct cf_key *key, cachify_info_t *info)
 {
     for (uint32_t tries = 0; tries < MANY_TRIES; tries++) {
-        bool unsure;
-        struct cf_found found = cf_table_find(m, key, &unsure);
-        if (unsure)
+        struct cf_found found;
+        if (!cf_table_find(m, key, &found))
             break;
         *info = (cachify_info_t){.state = CACHIFY_STATE_FREE,
                                  .waiters = cf_count_waiters(m, key->hash)};

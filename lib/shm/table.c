@@ -58,46 +58,42 @@ static inline enum look look_at(struct cf_mapping *m, uint32_t number, const str
 }
 
 struct walk {
-    struct cf_found found; /* W2 or W3 of the key */
-    uint32_t empty;        /* the first W0 met; 0 none */
-    uint32_t last;         /* the group the walk ended in */
-    bool corrupt;
+    uint32_t empty; /* the first W0 met; 0 none */
+    uint32_t last;  /* the group the walk ended in */
 };
 
-/* Step 1 and 2: the key's path to its end.  W1 words of the key are passed: step 4 of
- * one of us will settle it. */
-static inline void walk_path(struct cf_mapping *m, const struct cf_key *key, struct walk *walk)
+/* Step 1 and 2: the key's path to its end, or to its W2 or W3.  W1 words of the key are passed:
+ * step 4 of one of us will settle it.  False: corrupt. */
+static inline bool walk_path(struct cf_mapping *m, const struct cf_key *key, struct walk *walk,
+                             struct cf_found *found)
 {
     uint32_t g = cf_home(m, key->hash);
     walk->empty = 0;
-    walk->corrupt = false;
     for (uint32_t passed = 0; passed < m->groups; passed++, g = cf_next_group(m, g)) {
         walk->last = g;
         for (uint32_t place = 0; place < CF_SLOTS; place++) {
             uint32_t number = cf_slot_number(g, place);
-            enum look look = look_at(m, number, key, &walk->found);
+            enum look look = look_at(m, number, key, found);
             if (look == LOOK_EMPTY && walk->empty == 0)
                 walk->empty = number;
-            if (look == LOOK_MATCH && cf_word_state(walk->found.word) != CF_INSERTING)
-                return;
+            if (look == LOOK_MATCH && cf_word_state(found->word) != CF_INSERTING)
+                return true;
             if (look == LOOK_CORRUPT) {
-                walk->corrupt = true;
-                walk->found.slot = 0;
-                return;
+                found->slot = 0;
+                return false;
             }
         }
         if (!cf_overflows(m, g))
             break;
     }
-    walk->found.slot = 0;
+    found->slot = 0;
+    return true;
 }
 
-struct cf_found cf_table_find(struct cf_mapping *m, const struct cf_key *key, bool *corrupt)
+bool cf_table_find(struct cf_mapping *m, const struct cf_key *key, struct cf_found *found)
 {
-    struct walk walk = {0};
-    walk_path(m, key, &walk);
-    *corrupt = walk.corrupt;
-    return walk.found;
+    struct walk walk;
+    return walk_path(m, key, &walk, found);
 }
 
 /* ---- Leases ---- */
@@ -374,30 +370,30 @@ static void describe_first(struct cf_mapping *m, cachify_caller_t *caller, uint3
 static inline enum step attempt(struct cf_mapping *m, cachify_caller_t *caller,
                                 const struct cf_key *key, const cachify_request_t *request,
                                 bool overwrite, uint64_t now, cachify_grant_t *grant,
-                                struct walk *walk)
+                                struct cf_found *found)
 {
-    walk_path(m, key, walk);
-    if (walk->corrupt)
+    struct walk walk;
+    if (!walk_path(m, key, &walk, found))
         return GIVE_UP;
-    bool held = walk->found.slot != 0 && cf_word_state(walk->found.word) == CF_HELD;
-    if (held && !overwrite && cf_lease_live(m, &walk->found.copy, now))
+    bool held = found->slot != 0 && cf_word_state(found->word) == CF_HELD;
+    if (held && !overwrite && cf_lease_live(m, &found->copy, now))
         return BUSY;
     uint32_t ahead = overwrite ? CF_NO_WAITER : ahead_of(m, caller, key->hash, now);
     if (ahead != CF_NO_WAITER) {
         describe_first(m, caller, ahead, key->hash);
         return KEPT;
     }
-    if (walk->found.slot != 0) {
-        bool dead = held && cf_owner_known_dead(m, walk->found.copy.owner);
-        return take_in_place(m, caller, key, request, &walk->found, dead, now, grant);
+    if (found->slot != 0) {
+        bool dead = held && cf_owner_known_dead(m, found->copy.owner);
+        return take_in_place(m, caller, key, request, found, dead, now, grant);
     }
     uint32_t home = cf_home(m, key->hash);
-    uint32_t empty = walk->empty != 0 ? walk->empty : cf_path_make_room(m, home, walk->last);
+    uint32_t empty = walk.empty != 0 ? walk.empty : cf_path_make_room(m, home, walk.last);
     if (empty == 0)
         return FULL_TABLE;
     enum step step = insert(m, caller, key, request, empty, now, grant);
-    if (step == DONE && (walk->last != home || cf_overflows(m, home)))
-        cf_path_clear(m, home, walk->last);
+    if (step == DONE && (walk.last != home || cf_overflows(m, home)))
+        cf_path_clear(m, home, walk.last);
     return step;
 }
 
@@ -416,19 +412,19 @@ static cachify_status_t acquire_slow(struct cf_mapping *m, cachify_caller_t *cal
                                      const struct cf_key *key, const cachify_request_t *request,
                                      bool overwrite, uint64_t now, cachify_grant_t *grant)
 {
-    struct walk walk = {0};
+    struct cf_found found;
     uint64_t until = 0;
     for (uint32_t tries = 0; tries < MANY_TRIES && !too_many(tries, &until); tries++) {
         if (tries > 0)
             now = cf_now_coarse(m);
-        enum step step = attempt(m, caller, key, request, overwrite, now, grant, &walk);
+        enum step step = attempt(m, caller, key, request, overwrite, now, grant, &found);
         if (step == DONE)
             return CACHIFY_OK;
         if (step == KEPT)
             return CACHIFY_LOCKED;
         if (step == BUSY) {
-            describe_holder(m, caller, &walk.found, key->hash);
-            if (cf_copy_confirmed(cf_slot_at(m, walk.found.slot), walk.found.word))
+            describe_holder(m, caller, &found, key->hash);
+            if (cf_copy_confirmed(cf_slot_at(m, found.slot), found.word))
                 return CACHIFY_LOCKED;
             continue; /* it changed hands meanwhile, or was extended */
         }

@@ -30,9 +30,9 @@ struct cf_lease {
     uint64_t reserved[2];
 };
 
-/* The held or idle word of a key.  A word that keeps changing under many looks is given
- * up as corrupt: *corrupt is set then. */
-struct cf_found cf_table_find(struct cf_mapping *m, const struct cf_key *key, bool *corrupt);
+/* The held or idle word of a key.  False: a word kept changing under many looks, and was given up
+ * as corrupt; nothing is found then. */
+bool cf_table_find(struct cf_mapping *m, const struct cf_key *key, struct cf_found *found);
 
 /* Set-if-not-exists.  now: the coarse clock (cf_now_coarse).  OK with the grant filled; LOCKED
  * with caller->holder, also where the lock is kept for another's turn; FULL; CORRUPT. */

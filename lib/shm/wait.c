@@ -98,8 +98,8 @@ struct cf_rest cf_place_arm(struct cf_mapping *m, struct cf_place *place, const 
 {
     uint32_t own = cf_place_waiter(place);
     struct cf_rest rest = {.armed = cf_line_arm(m, own, key->hash)};
-    bool unsure;
-    struct cf_found found = cf_table_find(m, key, &unsure);
+    struct cf_found found;
+    cf_table_find(m, key, &found);
     uint64_t now = cf_now(m);
     if (found.slot != 0 && cf_word_state(found.word) == CF_HELD &&
         cf_lease_live(m, &found.copy, now)) {
@@ -169,10 +169,10 @@ static void learn(struct cf_mapping *m, uint32_t took, bool well)
 static bool spin(struct cf_mapping *m, const struct cf_key *key)
 {
     uint32_t most = spins_worth(m);
-    bool unsure;
+    struct cf_found found;
     if (most == 0)
         return false;
-    struct cf_found found = cf_table_find(m, key, &unsure);
+    cf_table_find(m, key, &found);
     if (found.slot == 0)
         return true;
     for (uint32_t i = 0; i < most; i++) {

@@ -204,9 +204,10 @@ static void d_holds_key(void)
 
 static struct cf_found find(const char *text)
 {
-    bool corrupt;
+    struct cf_found found;
     struct cf_key key = {.bytes = text, .len = (uint32_t)strlen(text), .hash = hash_of(text)};
-    return cf_table_find(own_mapping(), &key, &corrupt);
+    cf_table_find(own_mapping(), &key, &found);
+    return found;
 }
 
 /* As if killed after T1 (C2). */
