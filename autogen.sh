@@ -151,4 +151,9 @@ if [ -n "$missing_things" ]; then
 fi
 
 (cd "$srcdir" && mkdir -p m4 && autoreconf --force --install)
-exec "$srcdir/configure" "$@"
+# configure and libtool are shell scripts, and dash runs them in two thirds of the time.
+if command -v dash >/dev/null; then
+    CONFIG_SHELL=${CONFIG_SHELL-$(command -v dash)}
+    export CONFIG_SHELL
+fi
+exec "${CONFIG_SHELL-/bin/sh}" "$srcdir/configure" "$@"

@@ -50,12 +50,11 @@ endif
 # By itself, so that nothing else needs a C++ compiler; without sanitizers, whose runtime is the
 # C compiler's.
 if HAVE_BOOST
-noinst_LTLIBRARIES += bench/libboost_calls.la
-bench_libboost_calls_la_SOURCES = bench/peers/boost_calls.cc
-bench_libboost_calls_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/bench
-bench_libboost_calls_la_CXXFLAGS = -pthread
+bench/boost_calls.$(OBJEXT): bench/peers/boost_calls.cc bench/peers/boost_calls.h
+	$(AM_V_GEN)$(CXX) $(CXXFLAGS) -pthread -I$(top_srcdir)/bench -c $(srcdir)/bench/peers/boost_calls.cc -o $@
+CLEANFILES += bench/boost_calls.$(OBJEXT)
 bench_bench_CPPFLAGS += -DBENCH_BOOST
-bench_bench_LDADD += bench/libboost_calls.la -lstdc++
+bench_bench_LDADD += bench/boost_calls.$(OBJEXT) -lstdc++
 endif
 EXTRA_DIST += bench/peers/boost_calls.cc
 
