@@ -27,7 +27,7 @@
 #define MANY_LEASES 10000u
 
 #ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* Linux 5.14; before, pages are mapped as they are met */
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
 #endif
 
 /* ---- Open and close ---- */
@@ -286,6 +286,13 @@ static void fetch_ahead(const struct cf_mapping *m, uint32_t g)
     }
 }
 
+static void map_all(const struct cf_mapping *m)
+{
+    int saved = errno;
+    madvise(m->base, m->size, MADV_POPULATE_READ); /* else pages are mapped as they are met */
+    errno = saved;
+}
+
 static int walk(struct look *look, int (*fn)(void *, const cachify_shm_lease_t *), void *context)
 {
     struct key_copy key;
@@ -298,7 +305,7 @@ static int walk(struct look *look, int (*fn)(void *, const cachify_shm_lease_t *
             if (!read_lease(look, &m->group_at[g].slot[place], &key, &lease))
                 continue;
             if (++leases == MANY_LEASES)
-                madvise(m->base, m->size, MADV_POPULATE_READ);
+                map_all(m);
             int result = fn(context, &lease);
             if (result != 0)
                 return result;
