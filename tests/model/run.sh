@@ -2,8 +2,11 @@
 # Checks the models of lib/shm/README.md with spin: every configuration exhaustively, then
 # the mutants, in each of which one rule is broken: it must be seen.
 #
-#   run.sh [--large] [NAME...]
+#   run.sh [--large | --record | --unless-checked] [NAME...]
 #
+#   --record  writes into checked.txt, once all has passed, which configurations took long, and
+#             the sum of the models and their bounds
+#   --unless-checked  does not search those again while that sum is the same
 #   --large  the large configurations instead: some exhaustive, some by bitstate hashing,
 #            which covers a part; about an hour and 6 GB
 #   NAME     only those whose name begins so
@@ -131,11 +134,15 @@ nearest-marked-first    | insert    | -DNEAR_FIRST -DPROCS=3 -DHOME1=1 -DKEY_BY_
 '
 
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
-size=
-if [ "${1-}" = --large ]; then
-    size=large
-    shift
-fi
+checked=$here/checked.txt
+sum=$({ cat "$here"/*.pml && echo "$configurations"; } | sha256sum)
+sum=${sum%% *}
+size='' known='' record=''
+case ${1-} in
+--large) size=large && shift ;;
+--record) record=yes && shift ;;
+--unless-checked) grep -qxF "# $sum" "$checked" && known=yes; shift ;;
+esac
 wanted=("$@")
 
 for tool in spin gcc; do
@@ -151,6 +158,12 @@ trap 'exit 130' INT TERM
 
 passed=0
 failed=0
+ok_lines=
+
+# As checked.txt has it; prints its line.
+is_known() {
+    [ -n "$known" ] && grep "^$1 " "$checked"
+}
 
 is_wanted() {
     local name
@@ -220,7 +233,7 @@ elapsed() { # since $1, in seconds
 }
 
 check() { # NAME OPTIMISATION MODEL FLAGS...
-    local name=$1 optimise=$2 model=$3 start=$EPOCHREALTIME
+    local name=$1 optimise=$2 model=$3 start=$EPOCHREALTIME told
     shift 3
     search "$model" "$optimise" "$@"
     if is_violated; then
@@ -230,7 +243,9 @@ check() { # NAME OPTIMISATION MODEL FLAGS...
         (cd "$work" && spin -t -p -g "$@" -k "$model.pml.trail" "$here/$model.pml" 2>&1 | tail -n 200)
         failed=$((failed + 1))
     elif is_complete; then
-        line "$name" ok "$(elapsed "$start")"
+        told=$(line "$name" ok "$(elapsed "$start")")
+        echo "$told"
+        ok_lines+=$told$'\n'
         passed=$((passed + 1))
     else
         line "$name" "NOT FINISHED" "$(elapsed "$start")"
@@ -259,6 +274,10 @@ check_all() { # OPTIMISATION
     while IFS='|' read -r name model flags; do
         read -r name <<<"$name"
         if [ -z "$name" ] || ! is_wanted "$name"; then continue; fi
+        if is_known "$name"; then
+            passed=$((passed + 1))
+            continue
+        fi
         # shellcheck disable=SC2086 # words
         check "$name" "$1" $model $flags
     done
@@ -284,5 +303,8 @@ else
     check_mutants -O2 <<<"$large_mutants"
 fi
 
+if [ -n "$record" ] && [ $failed -eq 0 ] && [ ${#wanted[@]} -eq 0 ]; then
+    { echo "# $sum" && awk '$6 > 10 { print $0 ", checked before" }' <<<"$ok_lines"; } >"$checked"
+fi
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ] && [ $passed -gt 0 ]
