@@ -68,7 +68,7 @@ static inline bool walk_path(struct cf_mapping *m, const struct cf_key *key, str
                              struct cf_found *found)
 {
     uint32_t g = cf_home(m, key->hash);
-    walk->empty = 0;
+    *walk = (struct walk){.last = g};
     for (uint32_t passed = 0; passed < m->groups; passed++, g = cf_next_group(m, g)) {
         walk->last = g;
         for (uint32_t place = 0; place < CF_SLOTS; place++) {
