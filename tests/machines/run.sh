@@ -57,21 +57,19 @@ build() {
 # run_suites MACHINE COMMAND: each suite in $work/MACHINE through COMMAND. A failure that
 # MACHINE.skips names, with its reason, is skipped.
 run_suites() {
-    local machine=$1 through=$2 suite status begin p f s
+    local machine=$1 through=$2 suite why status begin p f s
     cd "$work/$machine" || return
     for suite in $(suites); do
         case "$machine $suite" in
-        'aarch64 tests/test_lock_tool_hard')
-            echo "$machine $suite: left out: under qemu-user families of processes are not followed"
-            skipped=$((skipped + 1))
-            continue
-            ;;
-        'aarch64 tests/test_inspect_tool'*)
-            echo "$machine $suite: left out: it emulates a start of the tool for each test, and is what musl runs"
-            skipped=$((skipped + 1))
-            continue
-            ;;
+        'aarch64 tests/test_lock_tool_hard') why='under qemu-user families of processes are not followed' ;;
+        'aarch64 tests/test_inspect_tool'*) why='each test starts the tool under the emulator; musl runs it' ;;
+        *) why= ;;
         esac
+        if [ -n "$why" ]; then
+            echo "$machine $suite: left out: $why"
+            skipped=$((skipped + 1))
+            continue
+        fi
         begin=$SECONDS
         # shellcheck disable=SC2086 # a command and its arguments
         timeout -k 10 180 $through "./$suite" >out 2>&1 </dev/null
