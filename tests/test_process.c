@@ -1,10 +1,8 @@
 /* Process entries: registration, a full table of them, instances of one process; and what an
  * application does with its descriptors. */
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
