@@ -1,6 +1,7 @@
 /* Children of a process: entries of their own, and nothing of their parent's. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
