@@ -30,12 +30,6 @@ bool is_readable(const cachify_async_t *async)
     return comes(async, 0);
 }
 
-bool attendant_sleeps(void)
-{
-    const struct cf_process *p = &here.m->process_at[cf_owner_entry(cf_self(here.m))];
-    return (cf_load_relaxed(&p->bell) & CF_BELL_ASLEEP) != 0;
-}
-
 /* The first line of what the kernel says of a thread; "" if it has ended, or there is none. */
 static const char *told_of(pid_t pid, const char *thread, const char *of)
 {
@@ -84,6 +78,13 @@ static bool thread_is_in(pid_t pid, const char *name, long call)
 bool has_thread(const char *name)
 {
     return thread_is_in(getpid(), name, -1);
+}
+
+bool attendant_sleeps(void)
+{
+    const struct cf_process *p = &here.m->process_at[cf_owner_entry(cf_self(here.m))];
+    return (cf_load_relaxed(&p->bell) & CF_BELL_ASLEEP) != 0 &&
+           thread_is_in(getpid(), "cachify-attend", SYS_futex);
 }
 
 void await_watch_of(pid_t pid)
