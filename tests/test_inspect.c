@@ -140,6 +140,23 @@ START_TEST(listed_are_key_and_note_byte_by_byte)
 }
 END_TEST
 
+/* As if its lock had come free and another had been taken with it while the walk looked. */
+START_TEST(no_slot_is_left_out_because_another_has_named_its_record)
+{
+    uint32_t slot;
+    assert_ok(take("job", 0, &lease));
+    assert_ok(take("other", 0, &second));
+    cf_word other = word_of("other", &slot);
+    cf_store_release(cf_slot_at(here.m, slot), word_of("job", NULL));
+    ck_assert_uint_eq(list(), 2);
+    ck_assert_str_eq(seen_at(0)->key, "job");
+    ck_assert_str_eq(seen_at(1)->key, "job");
+    cf_store_release(cf_slot_at(here.m, slot), other);
+    ck_assert_uint_eq(list(), 2);
+    ck_assert_uint_eq(listed("other")->token, cachify_lease_token(&second));
+}
+END_TEST
+
 static int third_ends(void *context, const cachify_shm_lease_t *listed)
 {
     (void)listed;
@@ -307,6 +324,7 @@ int main(void)
     tcase_add_test(t, listed_is_no_successor_for_a_dead_holder);
     tcase_add_test(t, listed_are_waiters_by_key_and_not_the_dead_ones);
     tcase_add_test(t, listed_are_key_and_note_byte_by_byte);
+    tcase_add_test(t, no_slot_is_left_out_because_another_has_named_its_record);
     tcase_add_test(t, a_listing_ends_when_the_callback_says_so);
     t = group(s, "counts", setup_view, teardown_view);
     tcase_add_test(t, counts_are_those_of_a_census);

@@ -20,8 +20,8 @@
  * given back so fast that there is no holder to speak of. */
 #define MANY_LOOKS 100u
 
-/* Groups that the walk asks memory for ahead of its way. */
-#define AHEAD 8u
+/* Records that the walk asks memory for ahead of its way. */
+#define AHEAD 16u
 
 /* So many leases are worth having the whole segment's pages mapped at once. */
 #define MANY_LEASES 10000u
@@ -144,6 +144,7 @@ struct look {
     struct tally *tallies;  /* open addressing, at most half full */
     uint32_t tally_mask;
     uint64_t multiplier; /* odd, drawn for each look: nobody can write hashes that collide */
+    uint32_t *slot_of;   /* of a walk: the slot that names a record, by record; 0 none */
 };
 
 /* cf_owner_dead for who may not write: a proof of death is kept here, not in the entry. */
@@ -189,6 +190,18 @@ static uint32_t count_waiters(struct look *look)
     return count;
 }
 
+static void look_end(struct look *look)
+{
+    free(look->answers);
+    free(look->tallies);
+    free(look->slot_of);
+}
+
+static cachify_status_t no_memory(void)
+{
+    return cf_report(CACHIFY_NO_MEMORY, "no memory to look at the segment");
+}
+
 static cachify_status_t look_begin(struct look *look, const cachify_shm_view_t *view)
 {
     const struct cf_mapping *m = view->mapping;
@@ -205,15 +218,8 @@ static cachify_status_t look_begin(struct look *look, const cachify_shm_view_t *
     };
     if (look->answers != NULL && look->tallies != NULL)
         return CACHIFY_OK;
-    free(look->answers);
-    free(look->tallies);
-    return cf_report(CACHIFY_NO_MEMORY, "no memory to look at the segment");
-}
-
-static void look_end(struct look *look)
-{
-    free(look->answers);
-    free(look->tallies);
+    look_end(look);
+    return no_memory();
 }
 
 /* ---- Leases ---- */
@@ -269,21 +275,16 @@ static bool read_lease(struct look *look, _Atomic uint64_t *slot, struct key_cop
     return false;
 }
 
-/* Records lie all over the segment: at a million of them, most of the time goes into
- * waiting for memory, unless it is asked for ahead. */
-static void fetch_ahead(const struct cf_mapping *m, uint32_t g)
+/* What the walk asks memory for ahead of its way: one record, with its slot, that is held.  Always
+ * inline: gcc 12 takes a call of it for one without effect, and drops it. */
+__attribute__((always_inline)) static inline void fetch(const struct cf_mapping *m, uint32_t record,
+                                                        uint32_t slot)
 {
-    if (g >= m->groups)
-        return;
-    for (uint32_t place = 0; place < CF_SLOTS; place++) {
-        cf_word w = cf_load_relaxed(&m->group_at[g].slot[place]);
-        if (cf_word_state(w) != CF_HELD || cf_word_record(w) >= m->records)
-            continue;
-        const struct cf_record *r = cf_record_at(m, cf_word_record(w));
-        __builtin_prefetch(r);
-        __builtin_prefetch(r->text);
-        __builtin_prefetch(&r->text[cf_key_words(m->key_max)]);
-    }
+    const struct cf_record *r = cf_record_at(m, record);
+    __builtin_prefetch(cf_slot_at(m, slot));
+    __builtin_prefetch(r);
+    __builtin_prefetch(r->text);
+    __builtin_prefetch(&r->text[cf_key_words(m->key_max)]);
 }
 
 static void map_all(const struct cf_mapping *m)
@@ -293,25 +294,58 @@ static void map_all(const struct cf_mapping *m)
     errno = saved;
 }
 
-static int walk(struct look *look, int (*fn)(void *, const cachify_shm_lease_t *), void *context)
+/* Where a walk calls back. */
+struct visitor {
+    int (*fn)(void *context, const cachify_shm_lease_t *lease);
+    void *context;
+};
+
+static int visit(struct look *look, uint32_t slot, const struct visitor *visitor)
 {
     struct key_copy key;
     cachify_shm_lease_t lease;
+    if (!read_lease(look, cf_slot_at(look->m, slot), &key, &lease))
+        return 0;
+    return visitor->fn(visitor->context, &lease);
+}
+
+/* Finds for each record the slot that names it, 0 where none does.  A second slot that names one
+ * (its lock came free, and another was taken since) is visited at once. */
+static int find_slots(struct look *look, const struct visitor *visitor)
+{
     const struct cf_mapping *m = look->m;
     uint32_t leases = 0;
-    for (uint32_t g = 0; g < m->groups; g++) {
-        fetch_ahead(m, g + AHEAD);
-        for (uint32_t place = 0; place < CF_SLOTS; place++) {
-            if (!read_lease(look, &m->group_at[g].slot[place], &key, &lease))
-                continue;
-            if (++leases == MANY_LEASES)
-                map_all(m);
-            int result = fn(context, &lease);
-            if (result != 0)
-                return result;
-        }
+    int result = 0;
+    for (uint32_t i = 0; i < m->groups * CF_SLOTS && result == 0; i++) {
+        uint32_t slot = cf_slot_number(i / CF_SLOTS, i % CF_SLOTS);
+        cf_word w = cf_load_relaxed(cf_slot_at(m, slot));
+        if (cf_word_state(w) != CF_HELD || cf_word_record(w) >= m->records)
+            continue;
+        uint32_t *its = &look->slot_of[cf_word_record(w)];
+        if (*its != 0)
+            result = visit(look, slot, visitor);
+        else
+            *its = slot;
+        if (++leases == MANY_LEASES)
+            map_all(m);
     }
-    return 0;
+    return result;
+}
+
+/* In the order of the records.  In that of the slots they would lie all over the segment: of a
+ * million, most of the time would go into waiting for memory. */
+static int walk(struct look *look, const struct visitor *visitor)
+{
+    const struct cf_mapping *m = look->m;
+    const uint32_t *slot_of = look->slot_of;
+    int result = find_slots(look, visitor);
+    for (uint32_t r = 0; r < m->records && result == 0; r++) {
+        if (r + AHEAD < m->records && slot_of[r + AHEAD] != 0)
+            fetch(m, r + AHEAD, slot_of[r + AHEAD]);
+        if (slot_of[r] != 0)
+            result = visit(look, slot_of[r], visitor);
+    }
+    return result;
 }
 
 cachify_status_t cachify_shm_leases(const cachify_shm_view_t *view,
@@ -324,8 +358,13 @@ cachify_status_t cachify_shm_leases(const cachify_shm_view_t *view,
     cachify_status_t status = look_begin(&look, view);
     if (status != CACHIFY_OK)
         return status;
+    look.slot_of = calloc(view->mapping->records, sizeof *look.slot_of);
+    if (look.slot_of == NULL) {
+        look_end(&look);
+        return no_memory();
+    }
     count_waiters(&look);
-    int result = walk(&look, fn, context);
+    int result = walk(&look, &(struct visitor){fn, context});
     look_end(&look);
     if (ended != NULL)
         *ended = result;
