@@ -359,7 +359,7 @@ START_TEST(of_another_boot_many_openers_at_once_get_one_new_segment)
 {
     struct race *race = shared(sizeof *race);
     race->n = 12;
-    for (unsigned round = 0; round < 10; round++) {
+    for (unsigned round = 0; round < rounds(10); round++) {
         int64_t inodes[12];
         reopen_here(here.config);
         leave_to_another_boot(0);
