@@ -126,7 +126,7 @@ inline void claim_eventually(const std::function<bool()> &condition, const char 
 /* As the other suites': 64 locks, no prefix, a poll interval of 5 s. */
 struct segment {
     segment()
-        : path("/dev/shm/cachify-test-cpp-" + std::to_string(getpid()) + "-" +
+        : path("/dev/shm/cachify-test-" + std::to_string(getpid()) + "-cpp-" +
                std::to_string(count()++))
     {
         config.path = path.c_str();

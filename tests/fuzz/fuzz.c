@@ -69,7 +69,7 @@ const char *fuzz_path(void)
 {
     if (directory_of == getpid())
         return path;
-    snprintf(directory, sizeof directory, "/dev/shm/cachify-test-fuzz-%d", (int)getpid());
+    snprintf(directory, sizeof directory, "/dev/shm/cachify-test-%d-fuzz", (int)getpid());
     PROPERTY(mkdir(directory, 0700) == 0);
     snprintf(path, sizeof path, "%s/segment", directory);
     directory_of = getpid();

@@ -108,7 +108,7 @@ void fuzz_open(const uint8_t *data, size_t size)
     char *name = fuzz_string(&bytes, fuzz_byte(&bytes), &name_len);
     char named[512];
     /* No name of the fuzzer's leads out of its directory. */
-    snprintf(named, sizeof named, "cachify-test-fuzz-%d/segment%s", (int)getpid(), name);
+    snprintf(named, sizeof named, "cachify-test-%d-fuzz/segment%s", (int)getpid(), name);
     config.prefix = prefix_len > 0 ? prefix : NULL;
     config.name = (flags & FLAG_NAME) != 0 ? named : NULL;
     config.path = (flags & FLAG_NAME) == 0 || (flags & FLAG_PATH) != 0 ? fuzz_path() : NULL;
