@@ -25,6 +25,8 @@ const struct bar bars[] = {
     {"many_keys_2", "robust_mutex", "many_keys_1", "robust_mutex", SHOWN},
     {"many_keys_16", "cachify", "many_keys_1", "cachify", SHOWN},
     {"handoff", "cachify", "handoff", "robust_mutex", .at_most = 1.3},
+    {"handoff_1_cpu", "cachify", "handoff_1_cpu", "robust_mutex", SHOWN},
+    {"handoff_2_cpus", "cachify", "handoff_2_cpus", "robust_mutex", SHOWN},
     {"async_handoff", "cachify", "handoff", "cachify", SHOWN},
     {"async_handoff", "cachify", .at_most = 1000},
     {"kill_to_waiter", "cachify", "kill_to_waiter", "flock", .at_most = 2},

@@ -40,6 +40,8 @@ const struct bench_case cases[] = {
     {"many_keys_4", MANY, .people = 4},
     {"many_keys_16", MANY, .people = 16},
     {"handoff", .unit = "us", .run = handoff, .takes = can_wait, .n = 20},
+    {"handoff_1_cpu", .unit = "us", .run = handoff, .takes = can_sleep, .people = 1, .n = 20},
+    {"handoff_2_cpus", .unit = "us", .run = handoff, .takes = can_sleep, .people = 2, .n = 20},
     {"async_handoff", .unit = "us", .run = async_handoff, .takes = can_be_async, .n = 20},
     {"kill_to_waiter", .unit = "us", .run = kill_to_waiter, .takes = can_die, .n = 10},
     {"fair_8", .unit = "share", FAIR},

@@ -1,6 +1,7 @@
 /* One process sleeps for what another has. */
 #include "bench.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #define HANDOFF_AFTER_MS 15
@@ -12,6 +13,7 @@ enum { IDLE, TAKE, TAKING, TOOK, OVER };
 /* Takes the lock when told to, in shared memory. */
 struct sleeper {
     const struct lock *lock;
+    cpu_set_t cpus; /* that it may use */
     pid_t pid;
     _Atomic int state;
     _Atomic uint64_t stamp; /* when the lock came free, then how long that took to be known */
@@ -20,6 +22,7 @@ struct sleeper {
 static void sleeper_work(void *with)
 {
     struct sleeper *me = with;
+    sched_setaffinity(0, sizeof me->cpus, &me->cpus);
     if (me->lock->attach != NULL)
         me->lock->attach();
     me->lock->take();
@@ -38,10 +41,20 @@ static void sleeper_work(void *with)
     }
 }
 
-static struct sleeper *sleeper_start(const struct lock *lock)
+static cpu_set_t cpus_now(void)
+{
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    if (sched_getaffinity(0, sizeof cpus, &cpus) != 0)
+        fail("sched_getaffinity: no answer");
+    return cpus;
+}
+
+static struct sleeper *sleeper_start(const struct lock *lock, cpu_set_t cpus)
 {
     struct sleeper *sleeper = shared_make(sizeof *sleeper);
     sleeper->lock = lock;
+    sleeper->cpus = cpus;
     sleeper->state = TAKING;
     sleeper->pid = child_start(sleeper_work, sleeper);
     await(&sleeper->state, IDLE);
@@ -76,9 +89,28 @@ static long times(const struct subject *s)
     return n > 0 ? n : 1;
 }
 
+/* The first or the last of these processors. */
+static cpu_set_t one_of(cpu_set_t cpus, bool last)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &cpus) && (last || CPU_COUNT(&one) == 0)) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+        }
+    return one;
+}
+
+/* Both on one processor, on two, or (0) where the kernel puts them. */
 static void hand_over(struct subject *s, const struct lock *lock)
 {
-    struct sleeper *sleeper = sleeper_start(lock);
+    cpu_set_t all = cpus_now(), here = one_of(all, false), there = one_of(all, true);
+    if (s->of->people > 0)
+        sched_setaffinity(0, sizeof here, &here);
+    struct sleeper *sleeper = sleeper_start(lock, s->of->people == 0   ? all
+                                                  : s->of->people == 1 ? here
+                                                                       : there);
     for (long i = 0; i < times(s); i++) {
         lock->take();
         sleeper_sleeps(sleeper, HANDOFF_AFTER_MS);
@@ -87,6 +119,7 @@ static void hand_over(struct subject *s, const struct lock *lock)
         sample(s, sleeper_took(sleeper));
     }
     sleeper_end(sleeper);
+    sched_setaffinity(0, sizeof all, &all);
 }
 
 bool can_wait(const struct peer *p)
@@ -134,7 +167,7 @@ bool can_die(const struct peer *p)
 void kill_to_waiter(struct subject *s)
 {
     const struct lock *lock = s->peer->lock;
-    struct sleeper *sleeper = sleeper_start(lock);
+    struct sleeper *sleeper = sleeper_start(lock, cpus_now());
     struct victim *victim = shared_make(sizeof *victim);
     victim->lock = lock;
     for (long i = 0; i < times(s); i++) {
