@@ -305,6 +305,32 @@ START_TEST(who_waits_is_listed_and_gone_when_it_gave_up)
 }
 END_TEST
 
+static int first_ends(void *context, const cachify_waiter_t *waiter)
+{
+    tell(context, waiter);
+    return 1;
+}
+
+/* Another program wrote into the line. */
+START_TEST(what_is_nobody_of_ours_in_line_is_not_listed)
+{
+    struct waiting w[2];
+    struct told all = {0}, one = {0};
+    assert_ok(site_take(site.cachify, "lock", 60000, &lease));
+    for (unsigned i = 0; i < 2; i++)
+        begin(&w[i], site.cachify, true);
+    ck_assert_ptr_nonnull(server_ask(&site.server, "ZADD cachify:wait:lock 1 nonsense"));
+    assert_ok(cachify_waiters(site.cachify, "lock", tell, &all));
+    ck_assert_uint_eq(all.count, 2);
+    assert_ok(cachify_waiters(site.cachify, "lock", first_ends, &one));
+    ck_assert_uint_eq(one.count, 1);
+    ck_assert_ptr_nonnull(server_ask(&site.server, "ZREM cachify:wait:lock nonsense"));
+    assert_ok(cachify_release(&lease));
+    for (unsigned i = 0; i < 2; i++)
+        finish(&w[i]);
+}
+END_TEST
+
 /* ---- Event loops ---- */
 
 START_TEST(a_hundred_pending_in_one_thread_have_it_in_turn)
@@ -358,6 +384,7 @@ int main(void)
     tcase_set_timeout(others, 60);
     tcase_add_test(others, who_waits_for_an_expiry_has_the_lock_then_and_knows_whose_it_was);
     tcase_add_test(others, who_waits_is_listed_and_gone_when_it_gave_up);
+    tcase_add_test(others, what_is_nobody_of_ours_in_line_is_not_listed);
     tcase_add_test(others, a_hundred_pending_in_one_thread_have_it_in_turn);
     return run_redis_suite(suite);
 }
