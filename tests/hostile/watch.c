@@ -70,6 +70,18 @@ void make_segment(const cachify_config_t *config, uint64_t hash_seed)
 
 /* ---- Children ---- */
 
+#ifdef CF_COVERAGE
+void __gcov_dump(void);
+#endif
+
+/* The lines that this child has run count, too. */
+static void keep_counts(void)
+{
+#ifdef CF_COVERAGE
+    __gcov_dump();
+#endif
+}
+
 pid_t start_child(void (*act)(void *context), void *context)
 {
     fflush(NULL);
@@ -86,6 +98,7 @@ pid_t start_child(void (*act)(void *context), void *context)
         _exit(EXIT_FAILURE);
     act(context);
     fflush(stdout);
+    keep_counts();
     _exit(EXIT_SUCCESS);
 }
 
