@@ -295,14 +295,14 @@ static cachify_status_t act_release_two(struct agent_self *self, const struct ag
     return first != CACHIFY_OK ? first : status;
 }
 
-/* Until then at least the descriptor was not readable. */
+/* Until then at least the descriptor was not readable; 0 if it was at the first look. */
 static int64_t unready_until(const cachify_async_t *async)
 {
-    int64_t before, now = (int64_t)cf_monotonic_ns(), limit = now + LONG_MS * (int64_t)CF_MS;
+    int64_t before, now = 0, limit = now_ms() + LONG_MS;
     do {
         before = now;
         now = (int64_t)cf_monotonic_ns();
-        ck_assert_int_lt(now, limit);
+        ck_assert_int_lt(now_ms(), limit);
     } while (!is_readable(async));
     return before;
 }
