@@ -57,12 +57,13 @@ char *fuzz_string(struct bytes *bytes, size_t most, size_t *len)
 static char directory[64], path[80];
 static pid_t directory_of;
 
-static void remove_directory(void)
+void fuzz_end(void)
 {
     if (directory_of != getpid())
         return;
     fuzz_tidy();
     rmdir(directory);
+    directory_of = 0;
 }
 
 const char *fuzz_path(void)
@@ -73,7 +74,7 @@ const char *fuzz_path(void)
     PROPERTY(mkdir(directory, 0700) == 0);
     snprintf(path, sizeof path, "%s/segment", directory);
     directory_of = getpid();
-    atexit(remove_directory);
+    atexit(fuzz_end);
     return path;
 }
 

@@ -52,9 +52,10 @@ char *fuzz_string(struct bytes *bytes, size_t most, size_t *len);
 /* ---- Files ---- */
 
 /* A path in a directory of this process's own; everything in it goes with fuzz_tidy, the
- * directory itself when the process ends. */
+ * directory itself with fuzz_end or when the process ends. */
 const char *fuzz_path(void);
 void fuzz_tidy(void);
+void fuzz_end(void);
 
 /* The bytes of a small segment in which leases are held, expired and idle.  *segment: the
  * caller's only until the next call. */

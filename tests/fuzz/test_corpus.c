@@ -44,6 +44,6 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("corpus");
-    tcase_add_loop_test(group(s, "corpus", NULL, NULL), no_input_of_the_corpus_does_harm, 0, 4);
+    tcase_add_loop_test(group(s, "corpus", NULL, fuzz_end), no_input_of_the_corpus_does_harm, 0, 4);
     return run_suite(s);
 }
