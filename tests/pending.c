@@ -59,20 +59,30 @@ static bool is_in(pid_t pid, const char *thread, long call)
 #endif
 }
 
-/* Whether the process has a thread of this name, and in this system call (-1: wherever it is). */
-static bool thread_is_in(pid_t pid, const char *name, long call)
+/* How many threads of this name the process has that are in this system call (-1: wherever they
+ * are), and one of them. */
+static unsigned threads_in(pid_t pid, const char *name, long call, pid_t *one)
 {
     char path[64];
-    bool found = false;
+    unsigned count = 0;
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     DIR *directory = opendir(path);
     ck_assert_ptr_nonnull(directory);
-    for (struct dirent *entry; !found && (entry = readdir(directory)) != NULL;) {
-        if (strcmp(told_of(pid, entry->d_name, "comm"), name) == 0)
-            found = call < 0 || is_in(pid, entry->d_name, call);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        if (strcmp(told_of(pid, entry->d_name, "comm"), name) == 0 &&
+            (call < 0 || is_in(pid, entry->d_name, call))) {
+            *one = (pid_t)strtol(entry->d_name, NULL, 10);
+            count++;
+        }
     }
     closedir(directory);
-    return found;
+    return count;
+}
+
+static bool thread_is_in(pid_t pid, const char *name, long call)
+{
+    pid_t one;
+    return threads_in(pid, name, call, &one) > 0;
 }
 
 bool has_thread(const char *name)
@@ -85,6 +95,11 @@ bool attendant_sleeps(void)
     const struct cf_process *p = &here.m->process_at[cf_owner_entry(cf_self(here.m))];
     return (cf_load_relaxed(&p->bell) & CF_BELL_ASLEEP) != 0 &&
            thread_is_in(getpid(), "cachify-attend", SYS_futex);
+}
+
+unsigned watches_of(pid_t pid, pid_t *one)
+{
+    return threads_in(pid, "cachify-watch", -1, one);
 }
 
 void await_watch_of(pid_t pid)

@@ -24,6 +24,8 @@ bool has_thread(const char *name);
  * does it sleeps.  A process that forks while a thread starts leaves its child a checker's locks. */
 void await_watch(void);
 void await_watch_of(pid_t pid); /* another process's */
+/* How many such threads a process has, and one of them. */
+unsigned watches_of(pid_t pid, pid_t *one);
 
 /* Processor time of this process, in microseconds. */
 int64_t used_us(void);

@@ -1,10 +1,7 @@
 /* The line: who is served when, and who hears of a death.  The poll interval here is 5 s, so
  * whoever has the lock in less than half of that was called. */
-#include <dirent.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -195,102 +192,6 @@ START_TEST(death_is_watched_for_by_one_however_many_wait)
 }
 END_TEST
 
-/* ---- Threads of the library's own ---- */
-
-static bool is_a_watch(pid_t pid, const char *thread)
-{
-    char name[64 + 256], text[32] = "";
-    snprintf(name, sizeof name, "/proc/%d/task/%s/comm", (int)pid, thread);
-    FILE *file = fopen(name, "r");
-    if (file == NULL)
-        return false;
-    size_t n = fread(text, 1, sizeof text - 1, file);
-    text[n] = '\0';
-    fclose(file);
-    return strcmp(text, "cachify-watch\n") == 0;
-}
-
-static unsigned count_watches(pid_t pid)
-{
-    char name[64];
-    unsigned count = 0;
-    snprintf(name, sizeof name, "/proc/%d/task", (int)pid);
-    DIR *directory = opendir(name);
-    ck_assert_ptr_nonnull(directory);
-    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        count += is_a_watch(pid, entry->d_name);
-    closedir(directory);
-    return count;
-}
-
-START_TEST(watch_ends_with_the_wait)
-{
-    struct agent *holder = agent_start();
-    assert_ok(agent_take(holder, "job", CACHIFY_NEVER).status);
-    struct agent *agent = agent_start();
-    ck_assert_int_eq(agent_wait(agent, "job", 400, 0).verdict, WOULD_BLOCK);
-    agent_settle(agent);
-    EVENTUALLY(count_watches(agent->pid) == 1, LONG_MS);
-    ck_assert_int_eq(agent_finish(agent).status, CACHIFY_TIMEOUT);
-    EVENTUALLY(count_watches(agent->pid) == 0, LONG_MS);
-    ck_assert_int_eq(agent_wait(agent, "job", 0, 0).verdict, WOULD_BLOCK);
-    agent_settle(agent);
-    EVENTUALLY(count_watches(agent->pid) == 1, LONG_MS);
-    int64_t start = now_ms();
-    assert_ok(agent_release(holder).status);
-    gets_it(agent, start);
-    assert_ok(agent_release(agent).status);
-    EVENTUALLY(count_watches(agent->pid) == 0, LONG_MS);
-}
-END_TEST
-
-static void *wait_long(void *result)
-{
-    cachify_lease_t mine = CACHIFY_LEASE_INIT;
-    cachify_lock_t lock = {.key = "job", .wait = true};
-    cachify_status_t status = cachify_acquire(here.cachify, &lock, &mine);
-    cachify_release(&mine);
-    *(_Atomic int *)result = (int)status;
-    return NULL;
-}
-
-/* The child has neither its parent's wait nor its watch, and waits by itself. */
-static int fork_and_wait(void)
-{
-    _Atomic int *answer = shared(sizeof *answer);
-    *answer = -1;
-    pid_t pid = fork();
-    if (pid == 0) {
-        cachify_lease_t mine;
-        cachify_lock_t lock = {.key = "job", .wait = true, .timeout_ms = 200};
-        *answer = (int)cachify_acquire(here.cachify, &lock, &mine);
-        end_child();
-    }
-    waitpid(pid, NULL, 0);
-    return *answer;
-}
-
-START_TEST(watch_is_none_of_a_forked_childs)
-{
-#ifdef CF_TSAN
-    SKIP("ThreadSanitizer does not follow threads that a child of a threaded process starts");
-#endif
-    struct agent *holder = agent_start();
-    _Atomic int result = -1;
-    pthread_t thread;
-    assert_ok(agent_take(holder, "job", CACHIFY_NEVER).status);
-    ck_assert_int_eq(pthread_create(&thread, NULL, wait_long, (void *)&result), 0);
-    await_watch();
-    ck_assert_int_eq(fork_and_wait(), CACHIFY_TIMEOUT);
-    ck_assert_int_eq(result, -1);
-    int64_t start = now_ms();
-    agent_kill(holder);
-    pthread_join(thread, NULL);
-    ck_assert_int_eq(result, CACHIFY_OK);
-    ck_assert_int_lt(now_ms() - start, CALLED_MS);
-}
-END_TEST
-
 /* ---- Spinning ---- */
 
 /* Waits so often for what stays held; answers how often it spun, and what it learnt of it. */
@@ -461,9 +362,6 @@ int main(void)
     tcase_add_test(t, death_of_the_called_waiter_is_heard_of_at_once);
     tcase_add_test(t, death_of_who_was_served_is_heard_of_by_the_one_behind);
     tcase_add_test(t, death_is_watched_for_by_one_however_many_wait);
-    t = group(s, "watch", setup_here, teardown_here);
-    tcase_add_test(t, watch_ends_with_the_wait);
-    tcase_add_test(t, watch_is_none_of_a_forked_childs);
     t = group(s, "spinning", setup_here, teardown_here);
     tcase_add_test(t, spinning_never_on_one_processor_and_not_where_it_did_not_pay);
     t = group(s, "order", setup_here, teardown_here);

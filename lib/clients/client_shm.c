@@ -234,7 +234,7 @@ static void shm_destroy(void *self)
     struct cf_mapping *m = self;
     cf_segment_cut_short(m); /* for unregister to know */
     cf_attendant_end(m);
-    cf_watch_reap(m);
+    cf_watch_end_all(m);
     cf_process_lock();
     if (m->registered_in == cf_process_serial())
         cf_process_unregister(m);

@@ -58,6 +58,8 @@ struct cf_mapping {
     uint32_t watch_count;
     uint64_t watches_of; /* the process serial they are threads of */
     _Atomic uint32_t idle_watches;
+    _Atomic uint64_t watch_needed; /* coarse: when a wait that had one was last over */
+    _Atomic bool keeps_watch;      /* an idle one: long waits follow each other closely */
     struct cf_attendant *attendant;
 };
 

@@ -134,6 +134,8 @@ void cf_place_end(struct cf_mapping *m, struct cf_place *place, uint64_t hash)
         cf_place_leave(m, place);
         cf_line_call_behind(m, hash, since, own);
     }
+    if (place->watch != NULL)
+        cf_store_relaxed(&m->watch_needed, cf_now_coarse(m));
     cf_watch_end(m, place->watch);
     *place = (struct cf_place){0};
 }

@@ -126,6 +126,12 @@ static struct cf_watch *start(struct cf_mapping *m, cf_owner owner)
     return watch;
 }
 
+/* Not needed for a second. */
+static bool long_ago(const struct cf_mapping *m)
+{
+    return cf_now_coarse(m) - cf_load_relaxed(&m->watch_needed) > CF_WATCH_KEPT_NS;
+}
+
 struct cf_watch *cf_watch_begin(struct cf_mapping *m, cf_owner owner)
 {
     if (cf_owner_entry(owner) >= m->processes)
@@ -133,6 +139,7 @@ struct cf_watch *cf_watch_begin(struct cf_mapping *m, cf_owner owner)
     cf_process_serial(); /* before the lock, which it may take */
     cf_process_lock();
     forget_parent(m);
+    cf_store_relaxed(&m->keeps_watch, !long_ago(m));
     struct cf_watch *watch = m->watches;
     while (watch != NULL && (watch->owner != owner || watch->over))
         watch = watch->next;
@@ -151,15 +158,20 @@ void cf_watch_end(struct cf_mapping *m, struct cf_watch *watch)
         cf_add_relaxed(&m->idle_watches, 1);
 }
 
-/* Taken off the list first: joining is done without the lock. */
-static struct cf_watch *take_idle(struct cf_mapping *m)
+/* Taken off the list first: joining is done without the lock.  As many as `kept` stay. */
+static struct cf_watch *take_idle(struct cf_mapping *m, uint32_t kept)
 {
     struct cf_watch *idle = NULL;
     cf_process_lock();
     forget_parent(m);
     for (struct cf_watch **at = &m->watches; *at != NULL;) {
         struct cf_watch *watch = *at;
-        if (cf_load_acquire(&watch->users) != 0) {
+        bool stays = cf_load_acquire(&watch->users) != 0;
+        if (!stays && kept > 0) {
+            stays = true;
+            kept--;
+        }
+        if (stays) {
             at = &watch->next;
             continue;
         }
@@ -176,9 +188,12 @@ static struct cf_watch *take_idle(struct cf_mapping *m)
 
 void cf_watch_reap_slow(struct cf_mapping *m)
 {
+    uint32_t kept = cf_load_relaxed(&m->keeps_watch) && !long_ago(m) ? 1 : 0;
+    if (cf_load_relaxed(&m->idle_watches) <= kept)
+        return;
     int saved = errno;
     cf_process_serial();
-    struct cf_watch *idle = take_idle(m);
+    struct cf_watch *idle = take_idle(m, kept);
     while (idle != NULL) {
         struct cf_watch *watch = idle;
         idle = watch->next;
@@ -191,4 +206,10 @@ void cf_watch_reap_slow(struct cf_mapping *m)
         free(watch);
     }
     errno = saved;
+}
+
+void cf_watch_end_all(struct cf_mapping *m)
+{
+    cf_store_relaxed(&m->keeps_watch, false);
+    cf_watch_reap(m);
 }
