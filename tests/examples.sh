@@ -74,6 +74,35 @@ check 'epoll.c runs' says epoll 'order 0: mine' 'order 1: mine' \
     'order 2: given up: order 2 is already locked!' 'the timer went on: yes'
 check 'epoll.c leaves no segment' leaves_nothing epoll
 
+check 'prefork.c compiles' compile "$here/tests/examples/prefork.c" prefork
+check 'prefork.c runs' says prefork '3 of 4 workers came home$' \
+    'job-7 was taken over from the one that was killed: yes$' '40 of 40 jobs done exactly once$'
+check 'prefork.c leaves no segment' leaves_nothing prefork
+
+check 'cron.c compiles' compile "$here/tests/examples/cron.c" cron
+check 'cron.c runs' says cron 'pid [0-9]* writes the report$' \
+    'not now: nightly-report is already locked! Held by process [0-9]* (' \
+    '1 of 8 starts ran, 8 ended well$'
+check 'cron.c leaves no segment' leaves_nothing cron
+
+check 'leader.c compiles' compile "$here/tests/examples/leader.c" leader
+check 'leader.c runs' says leader 'the first leads: FRESH; it is killed$' \
+    'the second leads: OWNER_DIED; it stops$' 'the third leads: EXPIRED$' \
+    'the second goes on, and is told by cachify_extend: LOST$' \
+    'the third led to the end; each term is later than the one before: yes$'
+check 'leader.c leaves no segment' leaves_nothing leader
+
+check 'jobs.c compiles' compile "$here/tests/examples/jobs.c" jobs
+check 'jobs.c runs' says jobs '4 of 4 workers came home$' '80 deliveries, 20 handled$' \
+    '20 of 20 messages took effect exactly once$'
+check 'jobs.c leaves no segment' leaves_nothing jobs
+
+check 'fence.c compiles' compile "$here/tests/examples/fence.c" fence
+check 'fence.c runs' says fence 'the second takes over: EXPIRED$' 'the second writes 2: done$' \
+    'the first comes back and writes 1: refused$' 'the first releases: LOST$' \
+    'the store has 2$'
+check 'fence.c leaves no segment' leaves_nothing fence
+
 if pkg-config --exists libuv 2>/dev/null; then
     # shellcheck disable=SC2046 # words
     check 'libuv.c compiles' compile "$here/tests/examples/libuv.c" libuv \

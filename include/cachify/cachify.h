@@ -15,7 +15,8 @@
  * Every function returns a cachify_status_t, 0 for success, unless it cannot fail.
  * Out-parameters are untouched on failure, errno always.  cachify_last_error() has the
  * details of this thread's last failure.  Functions may be called by any thread at any
- * time.  After fork() the child may use all of them; it gets an entry of its own in the
+ * time.  A thread's first call on an instance may also be NO_MEMORY, and a forked child's FULL,
+ * GONE or SYSTEM.  After fork() the child may use all of them; it gets an entry of its own in the
  * segment at its first call.  A signal handler may only call cachify_strerror and, in a
  * thread that has used the lease's instance before, ask a lease (of a built-in client).
  *
@@ -74,12 +75,12 @@ typedef struct cachify_client cachify_client_t; /* <cachify/client.h> */
 /* An instance: where its locks lie, and their defaults. */
 typedef struct cachify_config {
     uint32_t size; /* sizeof(cachify_config_t), or 0 */
-    uint32_t mode; /* permissions of a segment that is created; 0600 */
+    uint32_t mode; /* permissions of a segment that is created, whatever the umask; 0600 */
 
     /* The segment: at most one of name, path, fd.  None: the user's own, /dev/shm/cachify.UID. */
     const char *name; /* /dev/shm/NAME: no '/', not "." or ".." */
     const char *path; /* any file system with shared mappings */
-    int32_t fd;       /* > 0: a memfd, sealed against shrinking; stays the caller's.
+    int32_t fd;       /* > 0: a memfd, which is sealed against shrinking; stays the caller's.
                          An empty one is made into a segment. */
     uint32_t flags;   /* CACHIFY_ANY_OWNER */
 
@@ -93,7 +94,7 @@ typedef struct cachify_config {
 
     const char *prefix;       /* put before every key; NULL is "PYC-", "" is none */
     int64_t default_exp_ms;   /* of locks that say none; 30000 */
-    int64_t poll_interval_ms; /* a waiter looks again after so long at the latest; 100 */
+    int64_t poll_interval_ms; /* a waiter looks again by then; 100, at most an hour */
     const cachify_client_t
         *client; /* NULL: shared memory.  See <cachify/client.h> for ownership. */
 } cachify_config_t;
@@ -241,7 +242,9 @@ CACHIFY_API cachify_status_t cachify_async_cancel(cachify_async_t *async);
 CACHIFY_API cachify_status_t cachify_release(cachify_lease_t *lease);
 
 /* From now on for exp_ms (0: the instance's default; CACHIFY_NEVER), token unchanged.  Succeeds late too,
- * as long as nobody took the lock.  OK; LOST (also for an empty lease); INVALID; GONE; CORRUPT. */
+ * as long as nobody took the lock, released it by key, or ran short of room and gave back what had
+ * expired.  OK; LOST (also for an empty lease); INVALID; FULL (no room to write it down); GONE;
+ * CORRUPT. */
 CACHIFY_API cachify_status_t cachify_extend(cachify_lease_t *lease, int64_t exp_ms);
 
 /* Ask the lease.  These cannot fail.  held: still mine at this moment (false in a forked
@@ -276,7 +279,8 @@ CACHIFY_API cachify_status_t cachify_set(cachify_t *instance, const cachify_lock
 CACHIFY_API cachify_status_t cachify_get(cachify_t *instance, const char *key, void *value,
                                          uint32_t *len);
 
-/* How long a key (without the prefix) and a value may be, in bytes; either may be NULL. */
+/* How long a key (without the prefix) and a value may be, in bytes; either may be NULL.  OK;
+ * NOT_INITIALIZED; INVALID. */
 CACHIFY_API cachify_status_t cachify_limits(cachify_t *instance, uint32_t *key_max,
                                             uint32_t *value_max);
 

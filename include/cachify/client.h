@@ -80,8 +80,8 @@ CACHIFY_API cachify_status_t cachify_report(cachify_status_t status, const char 
 struct cachify_client {
     uint32_t size;      /* sizeof(cachify_client_t) */
     uint32_t key_max;   /* bytes; 0: 4096 */
-    uint32_t value_max; /* bytes, at most 4096; without owner-checked operations the mark is part
-                           of them, so at least CACHIFY_MARK_BYTES, or 0: 4096 */
+    uint32_t value_max; /* bytes, at most 4096; 0: no notes.  Without owner-checked operations the
+                           mark is part of them, so at least CACHIFY_MARK_BYTES, or 0: 4096 */
     uint32_t reserved;
     void *self;
 

@@ -81,7 +81,7 @@ CACHIFY_API cachify_status_t cachify_shm_open(const char *name, const char *path
                                               cachify_shm_view_t **view);
 CACHIFY_API void cachify_shm_close(cachify_shm_view_t *view); /* NULL is fine */
 
-/* The file's path, valid until the view is closed; and its numbers.  OK; INVALID. */
+/* The file's path, valid until the view is closed ("" for NULL); and its numbers: OK; INVALID. */
 CACHIFY_API const char *cachify_shm_path(const cachify_shm_view_t *view);
 CACHIFY_API cachify_status_t cachify_shm_header(const cachify_shm_view_t *view,
                                                 cachify_shm_header_t *header);

@@ -100,8 +100,8 @@ CACHIFY_API cachify_status_t cachify_wrap(cachify_t *instance,
 
 /* Call it: fill the template, acquire, call, release.  The function was called if the answer is
  * OK (but for result_if_locked) or LOST: that the lease had ended before it came back, or, in a
- * forked child that came back from it, was its parent's.  Else as cachify_acquire; INVALID also
- * for other than parameter_count arguments.  result is the function's: its type, its place, NULL
+ * forked child that came back from it, was its parent's, or that its release failed.  Else as
+ * cachify_acquire; NO_MEMORY; INVALID also for other than parameter_count arguments.  result is the function's: its type, its place, NULL
  * if it has none.
  * The lock is released when the function returns, when its thread is cancelled or exits in it
  * (pthread_cleanup_push), and when an exception leaves it (by the same, with glibc).  Who leaves it by
@@ -123,7 +123,7 @@ CACHIFY_API cachify_status_t cachify_wrap_unwind(uint64_t mark);
 
 /* By the same arguments.  is_locked, release: as cachify_is_locked, cachify_release_key.
  * key: the key without the instance's prefix, NUL-terminated; *room: bytes of key on entry, its
- * length on return; INVALID if that is not enough. */
+ * length on return; INVALID if that is not enough; KEY_TOO_LONG beyond 4096. */
 CACHIFY_API cachify_status_t cachify_wrap_is_locked(const cachify_wrapped_t *wrapped,
                                                     const cachify_arg_t *args, uint32_t count,
                                                     bool *locked);
