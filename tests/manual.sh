@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 checks=0
 failures=0
 headers=$(echo "$here"/include/cachify/*.h)
-pages=$(echo "$here"/include/man/*.[37] "$here"/include/cachify/*.[37])
+pages=$(echo "$here"/include/man/*.[37])
 
 check() {
     checks=$((checks + 1))
@@ -138,6 +138,7 @@ check 'every status of a call is told in its page' each_status_is_told
 check 'every member, constant and macro is told' each_name_is_told
 for page in "$here"/include/man/*.3; do
     case $page in
+    *redis*) ;; # tools/server_uses has a server for them
     *-cpp.3) command -v "${CXX:-c++}" >/dev/null 2>&1 && programs_of "$page" cc ;;
     *) programs_of "$page" c ;;
     esac

@@ -13,5 +13,5 @@ CLIENT_LIBS = libcachify-redis.la
 endif
 
 # Its manual is there in any build: cachify-lock's names it.
-dist_man3_MANS = include/cachify/cachify_redis_client.3
-dist_man7_MANS = include/cachify/cachify-redis.7
+dist_man3_MANS = include/man/cachify_redis_client.3
+dist_man7_MANS = include/man/cachify-redis.7
