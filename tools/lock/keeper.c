@@ -115,9 +115,10 @@ static void run_short(struct keeper *k, int64_t now, int64_t left, const char *w
 static void look_at_server(struct keeper *k, int64_t now)
 {
     char why[WHY_ROOM];
-    bool lost = renewer_lost(&k->renewer, why);
     int64_t left = cachify_lease_remaining_ms(&k->lease);
-    if (lost)
+    if (left == 0)
+        renewer_settle(&k->renewer);
+    if (renewer_lost(&k->renewer, why))
         lose(k, why);
     else if (left == 0)
         lose(k, "the lease has run out");

@@ -11,6 +11,7 @@
 #include "say.h"
 
 #define OFTEN_MS 2000 /* a lock that was taken away by key is noticed by the renewal only */
+#define SETTLE_MS 50  /* from the server's word until it is noted */
 #define AGAIN_MS 100  /* after a failure; while it is away the client asks the server more rarely */
 
 /* Often enough that several may fail before the last third of the lease. */
@@ -43,8 +44,10 @@ static void *renew(void *argument)
     struct pollfd on = {.fd = r->end, .events = POLLIN};
     cachify_status_t status = CACHIFY_OK;
     while (status != CACHIFY_LOST && poll(&on, 1, pause_ms(r, status != CACHIFY_OK)) < 1) {
+        r->asking = true;
         status = cachify_extend(r->lease, r->options->exp_ms);
         note(r, status);
+        r->asking = false;
     }
     return NULL;
 }
@@ -69,6 +72,12 @@ bool renewer_lost(struct renewer *r, char why[WHY_ROOM])
     memcpy(why, r->why, sizeof r->why);
     pthread_mutex_unlock(&r->lock);
     return lost;
+}
+
+void renewer_settle(const struct renewer *r)
+{
+    for (int ms = 0; ms < SETTLE_MS && r->asking; ms++)
+        poll(NULL, 0, 1);
 }
 
 void renewer_stop(struct renewer *r)

@@ -14,7 +14,8 @@ struct renewer {
     const struct options *options;
     cachify_lease_t *lease;
     pthread_t thread;
-    int end; /* an eventfd: to come to an end */
+    int end;             /* an eventfd: to come to an end */
+    _Atomic bool asking; /* from before a renewal until its answer is noted */
     pthread_mutex_t lock;
     bool lost;          /* the server says that it is another's, or nobody's */
     char why[WHY_ROOM]; /* the last failure; empty after a success */
@@ -25,6 +26,10 @@ bool renewer_start(struct renewer *renewer, const struct options *options, cachi
 
 /* Whether the lease is lost by what the server said; and why the last renewal failed, if it did. */
 bool renewer_lost(struct renewer *renewer, char why[WHY_ROOM]);
+
+/* Returns when no renewal is under way, or soon: the lease knows what the server said before the
+ * renewal has noted it. */
+void renewer_settle(const struct renewer *renewer);
 
 /* Renew no more; returns at once. */
 void renewer_stop(struct renewer *renewer);
