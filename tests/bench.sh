@@ -4,20 +4,8 @@
 set -u
 BENCH_SRCDIR=$(cd "$(dirname "$0")/../bench" && pwd)
 export BENCH_SRCDIR
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-checks=0
-failures=0
-
-check() {
-    what=$1
-    shift
-    checks=$((checks + 1))
-    "$@" >"$work/log" 2>&1 && return
-    failures=$((failures + 1))
-    echo "tests/bench.sh: failed: $what"
-    cat "$work/log"
-}
+# shellcheck source=tests/checks.sh
+. "$(dirname "$0")/checks.sh"
 
 fields='case subject n median p99 unit ratio_to ratio bar met'
 
@@ -82,5 +70,4 @@ if [ -z "${CHECKER-}" ]; then
     check 'killed, it leaves nothing' leaves_nothing KILL
 fi
 
-echo "$(((checks - failures) * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
-[ $failures -eq 0 ]
+tell

@@ -2,46 +2,12 @@
 # What the documentation shows, compiled and run; and the public headers, each alone, in C
 # and C++.  Run by tests/run-suites in the build tree, with CC, CXX and LIBTOOL from make.
 set -u
-here=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-checks=0
-failures=0
-
-check() {
-    checks=$((checks + 1))
-    what=$1
-    shift
-    if ! "$@" >"$work/log" 2>&1; then
-        failures=$((failures + 1))
-        echo "tests/examples.sh: failed: $what"
-        cat "$work/log"
-    fi
-}
+# shellcheck source=tests/checks.sh
+. "$(dirname "$0")/checks.sh"
 
 # The Nth C block of a file.
 example() {
     awk -v wanted="$2" '/^```c$/ { n++; inside = n == wanted; next } /^```$/ { inside = 0 } inside' "$1"
-}
-
-# It uses the user's own segment, which is not the test's to remove if it was there before.
-run_readme() {
-    segment=/dev/shm/cachify.$(id -u)
-    before=$(test -e "$segment" && echo yes)
-    says "$@"
-    result=$?
-    [ -n "$before" ] || rm -f "$segment"
-    return $result
-}
-
-# What an example is linked with: the library as it was built here; flags of other libraries.
-compile() {
-    source=$1
-    program=$2
-    shift 2
-    # shellcheck disable=SC2086 # commands and their arguments
-    ${LIBTOOL:-libtool} --quiet --mode=link ${CC:-cc} -D_GNU_SOURCE -Wall -Wextra -Werror \
-        -I"$here/include" "$source" -o "$work/$program" libcachify.la -static "$@"
 }
 
 # Runs an example; each of the lines that follow has to be in what it says.
@@ -63,10 +29,10 @@ leaves_nothing() {
 
 example "$here/README.md" 1 >"$work/readme.c"
 check 'README.md: the first example compiles' compile "$work/readme.c" readme
-check 'README.md: the first example runs' run_readme readme 'order 4711 is mine, token [0-9]*$'
+check 'README.md: the first example runs' on_own_segment says readme 'order 4711 is mine, token [0-9]*$'
 example "$here/README.md" 2 >"$work/shorter.c"
 check 'README.md: the second example compiles' compile "$work/shorter.c" shorter
-check 'README.md: the second example runs' run_readme shorter \
+check 'README.md: the second example runs' on_own_segment says shorter \
     'the report is mine for [0-9]* ms$' 'shipping order 4711 from the north$' 'shipped: yes$'
 
 check 'epoll.c compiles' compile "$here/tests/examples/epoll.c" epoll
@@ -140,5 +106,4 @@ for header in "$here"/include/cachify/*.h; do
     fi
 done
 
-echo "$(((checks - failures) * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
-[ "$failures" -eq 0 ]
+tell

@@ -3,24 +3,10 @@
 # declared; the programs in them compile and run; what they quote of an example is there.  Run by
 # tests/run-suites in the build tree, with CC, CXX and LIBTOOL from make.
 set -u
-here=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-checks=0
-failures=0
+# shellcheck source=tests/checks.sh
+. "$(dirname "$0")/checks.sh"
 headers=$(echo "$here"/include/cachify/*.h)
 pages=$(echo "$here"/include/man/*.[37])
-
-check() {
-    checks=$((checks + 1))
-    what=$1
-    shift
-    if ! "$@" >"$work/log" 2>&1; then
-        failures=$((failures + 1))
-        echo "tests/manual.sh: failed: $what"
-        cat "$work/log"
-    fi
-}
 
 told() {
     want=$1
@@ -72,26 +58,18 @@ each_name_is_told() {
     [ -s "$work/names" ] && return $result
 }
 
-# Its own segment is the user's, which is not the test's to remove if it was there before.
 run() {
-    segment=/dev/shm/cachify.$(id -u)
-    before=$(test -e "$segment" && echo yes)
-    timeout 60 "$1" </dev/null
-    result=$?
-    [ -n "$before" ] || rm -f "$segment"
-    return $result
+    timeout 60 "$work/$1" </dev/null
 }
 
 compile_c() {
-    # shellcheck disable=SC2086 # commands and their arguments
-    ${LIBTOOL:-libtool} --quiet --mode=link ${CC:-cc} -D_GNU_SOURCE -Wall -Wextra -Werror \
-        -I"$here/include" "$1" -o "$2" libcachify.la -static -lpthread
+    compile "$work/$1.c" "$1" -lpthread
 }
 
 compile_cc() {
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086 # commands and their arguments
     ${LIBTOOL:-libtool} --quiet --mode=link "${CXX:-c++}" -std=c++11 -Wall -Wextra -Werror \
-        ${CHECKER-} -I"$here/include" "$1" -o "$2" libcachify.la -static -lpthread
+        ${CHECKER-} -I"$here/include" "$work/$1.cc" -o "$work/$1" libcachify.la -static -lpthread
 }
 
 # Those literal blocks of a page that are whole programs.
@@ -103,8 +81,8 @@ programs_of() {
         [ -s "$work/block" ]; do
         head -n 1 "$work/block" | grep -q '^#include' || continue
         cp "$work/block" "$work/program.$language"
-        check "${page##*/}: example $n compiles" "compile_$language" "$work/program.$language" "$work/program"
-        check "${page##*/}: example $n runs" run "$work/program"
+        check "${page##*/}: example $n compiles" "compile_$language" program
+        check "${page##*/}: example $n runs" on_own_segment run program
     done
 }
 
@@ -155,5 +133,4 @@ else
     echo 'mandoc is missing: pages are not checked by it (Debian: mandoc)'
 fi
 
-echo "$(((checks - failures) * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
-[ "$failures" -eq 0 ]
+tell

@@ -42,4 +42,4 @@ uninstall-hook:
 	$(OTHER_NAMES) | while read other page; do rm -f '$(DESTDIR)$(man3dir)'/$$other; done
 
 SCRIPT_SUITES += $(top_srcdir)/tests/manual.sh
-EXTRA_DIST += tests/manual.sh tests/manual.awk
+EXTRA_DIST += tests/checks.sh tests/manual.sh tests/manual.awk
